@@ -1,0 +1,143 @@
+/*
+ * The structures of the scheduler, each field with its guard. Included by sched.h only.
+ */
+#ifndef GRT_SCHED_G_H
+#define GRT_SCHED_G_H
+
+/* Saved registers of a G that is not running: everything else is on its stack (arch/arch.h). */
+struct grt_ctx {
+	void *sp;    /* top: mxcsr and x87 control word, callee-saved registers, resume address */
+	uintptr_t fs; /* thread pointer; constant for a G */
+};
+
+/* One queued, thread-directed signal. */
+struct g_signal {
+	struct g_signal *next;
+	siginfo_t info;
+};
+
+struct g {
+	struct grt_ctx ctx;  /* valid while not running; written by the switch, published by the commit */
+	struct grt_tls *tls; /* grt__self of this task; constant */
+	struct m *m;         /* the M it runs on, or NULL; owner M */
+	struct g *sched_next; /* link of global and other singly linked queues; whoever has the G */
+	uint32_t status;     /* atomic: enum g_status; written by the owner M or the waker, read by tracers */
+	uint8_t wait_why;    /* enum grt_wait; valid while G_WAITING */
+	uint8_t special;     /* nonzero: the switch takes its slow path (signal mask, pending signals, locked M) */
+	uint8_t preempted;   /* resumes through sigreturn of frame; owner M */
+	uint8_t is_g0;
+	int64_t wait_since;  /* ns; set when a trace could want it (see grt__park) */
+	struct parker park;
+
+	/* identity */
+	uint64_t id;    /* goid: 1 is main */
+	int32_t tid;    /* what gettid says: getpid() for main, above the kernel's pid_max for others */
+	void *tcb;      /* glibc's struct pthread == pthread_t == thread pointer on x86-64 */
+	char name[16];  /* pthread_setname_np */
+
+	/* stack.c */
+	char *stack_lo;       /* lowest usable address */
+	char *stack_hi;       /* first address above the usable stack */
+	char *map_lo;         /* whole region, guard included; NULL: the caller's stack or the kernel's */
+	size_t map_size;
+	size_t guard_size;
+	uint32_t stack_class; /* index of its pool */
+	uint8_t user_stack;
+
+	/* life and death; see join protocol in task.c */
+	void *(*fn)(void *);
+	void *arg;
+	void *result;
+	uint32_t join_state;    /* atomic: enum join_state */
+	struct parker *joiner;  /* valid when join_state is JOIN_WAITED */
+	uint8_t detached;
+	uint8_t internal;
+	void *frame;            /* preempt.c: copy of the signal frame of a preempted task; kept for reuse */
+
+	/* LockOSThread */
+	struct m *lockedm;
+	uint32_t lock_count;
+
+	/* signal.c */
+	uint64_t sigmask;          /* the task's own mask; owner task */
+	struct g_signal *sigqueue; /* signal lock */
+	uint32_t sigpending;       /* atomic: sigqueue is not empty, or a process-directed signal waits for this task */
+	void *altstack_sp;         /* sigaltstack of the task */
+	size_t altstack_size;
+	int altstack_flags;
+
+	uint64_t syscalls;      /* blocking sections entered; statistics */
+	bool slow_block;        /* the last blocking section lasted; predicts the next */
+	struct grt_list all;    /* allg lock */
+	void *task_local;       /* api/ */
+};
+
+enum m_flags { M_SPINNING = 1 };
+
+struct m {
+	struct grt_tls *cur;   /* atomic: grt__self of whatever runs on this M now; pairs with sysmon's retake */
+	struct p *p;           /* owner M; &grt__no_p when it has none */
+	uint64_t running_word; /* what p->word is while this M runs it; owner M */
+	struct g *curg;        /* task that it runs, or NULL on g0; owner M writes, others read as a hint */
+	struct g g0;           /* the scheduler's own context */
+	struct p *nextp;       /* P handed over while asleep; published by park_word */
+	uint32_t park_word;    /* atomic: kernel futex, 1 asleep, 0 go */
+	uint8_t spinning;      /* counted in sched.nspinning */
+	uint8_t blocked_p;     /* left its P in a blocking section (p is still set, word SYSCALL) */
+	uint64_t kmask;        /* the kernel's signal mask of this thread; owner M */
+	int32_t tid;           /* the kernel's */
+	uint32_t id;
+	struct g *lockedg;
+	uint64_t preempt_sent; /* sysmon: schedtick at which a preemption signal was sent */
+	uint32_t ncalls;       /* statistics */
+	struct m *sched_next;  /* idle list; sched lock */
+	struct m *all_next;    /* all Ms, never unlinked */
+	void *pthread;         /* pthread_t of the M */
+	char *stack;           /* its own stack, from stack.c */
+	size_t stack_size;
+	char *gsignal;         /* alternate stack on which every handler of ours starts */
+	size_t gsignal_size;
+	struct grt_held held;  /* lock ranks, debug builds */
+	uint32_t rand;         /* xorshift for victims */
+	int64_t last_wake;     /* tsc of the last time it woke another M */
+	/* signals that arrived where no handler may run; owner M with all signals blocked */
+	uint32_t ndeferred;
+	siginfo_t deferred[8];
+};
+
+#define GRT_RUNQ GRT_SMALL(256, 4)
+
+enum p_status { P_IDLE, P_RUNNING, P_SYSCALL, P_RETAKING, P_DEAD };
+/* p->word = status | M id << 8 | sequence << 32 */
+#define P_WORD(status, mid, seq) ((uint64_t)(status) | (uint64_t)(mid) << 8 | (uint64_t)(uint32_t)(seq) << 32)
+#define P_STATUS(word) ((enum p_status)((word)&0xff))
+#define P_MID(word) ((uint32_t)((word) >> 8 & 0xffffff))
+#define P_SEQ(word) ((uint32_t)((word) >> 32))
+
+struct p {
+	uint64_t word; /* atomic; see sched.h, "Retaking" */
+	uint32_t id;
+	uint32_t schedtick; /* incremented at each switch; owner M, read by sysmon */
+	uint32_t runq_head; /* atomic: acquire/release by stealers */
+	uint32_t runq_tail; /* atomic: release by the owner, acquire by stealers */
+	struct g *runq[GRT_RUNQ];
+	struct g *runnext; /* atomic: exchanged by the owner, taken by CAS by others */
+	struct m *m;       /* back link; valid while running or in a system call */
+	struct p *idle_next; /* sched lock */
+
+	GRT_ALIGNED(GRT_CACHE_LINE) struct grt_lock timers_lock;
+	struct grt_timer **timers; /* timers lock: 4-ary heap */
+	uint32_t ntimers, timers_cap;
+	int64_t timer0; /* atomic: when of the first, or GRT_FOREVER; written under timers lock */
+
+	struct g *free_g; /* dead tasks of the default stack size, ready for reuse; owner M */
+	uint32_t nfree_g;
+
+	/* sysmon's own notes */
+	uint32_t sysmon_tick;
+	int64_t sysmon_when;
+	uint32_t sysmon_seq;
+	int64_t sysmon_cpu;
+};
+
+#endif

@@ -1,0 +1,224 @@
+/*
+ * The scheduler: G, M and P.
+ *
+ *   G  a task: one pthread of the program, or one grt_go. Owns a stack and a glibc thread block (tcb.h).
+ *   M  a kernel thread that runs tasks. Has a g0: its own stack and thread block, used by the scheduler when
+ *      there is nothing to switch to directly.
+ *   P  the right to run, GOMAXPROCS of them. Owner of a run queue, a timer heap and a pool of dead tasks.
+ *   Foreign thread: a kernel thread that libgrt did not create; grt__self.g is NULL on it.
+ *
+ * Switching. A task that parks or yields picks its successor itself and switches to it directly, FS base included,
+ * without going through g0. Whatever must happen only after the old task is off its stack (publishing it as parked, putting it
+ * on a queue, freeing it) is a commit function, run on the new stack before the new task goes on. Only when nothing is
+ * runnable does the M go to g0, spin, and sleep.
+ *
+ * Critical sections. grt__enter() ... grt__leave() bracket every piece of runtime code that touches M or P. Inside, the task is
+ * not preempted, its P is not retaken, user signal handlers are put off, and mp stays the same. The count lives in the
+ * task's TLS, so entering is one instruction that no migration can tear.
+ *
+ * Retaking (DESIGN 4.6). P's word is state | M id | sequence. A running M never writes it; sysmon may CAS it to RETAKING, issue
+ * membarrier, and if the M's critical count is zero take the P away. grt__enter compares the word with the
+ * M's own expectation; on a difference the slow path takes the word back, or gets another P, or queues the task. So
+ * user code may run without a P for a short while, but runtime code never does.
+ *
+ * Blocking sections. grt__block_enter() ... grt__block_exit() around a system call that may sleep: P's word becomes SYSCALL and
+ * anybody may take it; exit takes it back with one CAS if nobody did. User signal handlers run normally inside (the
+ * signal entry leaves the section for the handler's duration).
+ *
+ * Parking. Every G and every foreign thread has a parker. Protocol, the only one in the tree:
+ *     owner:  grt__park_prepare(); enqueue yourself somewhere; grt__park(why) ...
+ *     waker:  dequeue; grt__wake(parker)
+ * A wake between prepare and park is not lost: state goes PREPARED -> PARKED by the commit's CAS, which fails if the waker's
+ * exchange to WOKEN came first. grt__park returns true when woken and false when interrupted by a signal: then the parker is
+ * PREPARED again and the waiter still enqueued; call grt__park again, or dequeue yourself and give up.
+ */
+#ifndef GRT_SCHED_SCHED_H
+#define GRT_SCHED_SCHED_H
+
+#include "base/atomic.h"
+#include "base/list.h"
+#include "base/lock.h"
+#include "base/throw.h"
+#include <signal.h>
+
+#define GRT_FOREVER INT64_MAX /* "no deadline", in ns of CLOCK_MONOTONIC */
+
+struct g;
+struct m;
+struct p;
+
+enum g_status {
+	G_IDLE,     /* in a pool, or being made */
+	G_RUNNABLE, /* on a run queue */
+	G_RUNNING,  /* on an M */
+	G_SYSCALL,  /* on an M, in a blocking section */
+	G_WAITING,  /* parked */
+	G_DEAD
+};
+
+/* Why a G waits; the words are Go's where Go has one. Indexes grt__wait_reason_name. */
+enum grt_wait {
+	WAIT_NONE,
+	WAIT_MUTEX,
+	WAIT_COND,
+	WAIT_RWLOCK_R,
+	WAIT_RWLOCK_W,
+	WAIT_SEM,
+	WAIT_BARRIER,
+	WAIT_ONCE,
+	WAIT_JOIN,
+	WAIT_FUTEX,
+	WAIT_SLEEP,
+	WAIT_SYSCALL,
+	WAIT_LAST
+};
+extern const char *const grt__wait_reason_name[WAIT_LAST];
+
+enum park_state { PARK_RUNNING, PARK_PREPARED, PARK_PARKED, PARK_WOKEN };
+
+/* Lives as long as its owner's thread block. A waker may touch it until its exchange to WOKEN, and for a foreign thread may
+ * afterwards issue a futex wake on the (then perhaps unmapped) address, which is harmless. */
+struct parker {
+	uint32_t state; /* atomic: enum park_state; for a foreign thread also the kernel futex word */
+	struct g *g;    /* NULL for a foreign thread */
+};
+
+/* The runtime's part of every thread's static TLS. Zero on a foreign thread. */
+struct grt_tls {
+	struct g *g;          /* constant for the life of a task; &mp->g0 on an M's own stack; NULL: foreign */
+	struct m *m;          /* stored at each switch-in; stable only while crit != 0 */
+	uint32_t crit;        /* critical count; written by its own thread only, read by sysmon after membarrier */
+	uint8_t attention;    /* something waits for the end of the critical section: preemption, deferred signals */
+	uint8_t in_block;     /* in a blocking section */
+	uint8_t in_vfork;     /* a vfork child borrows this thread block: every wrapper takes the real function */
+	struct parker foreign; /* parker of a foreign thread */
+};
+extern GRT_TLS struct grt_tls grt__self;
+
+/* Runs on the new stack after a switch; must not park, yield or call out. */
+typedef void (*grt_commit)(void *arg);
+
+#include "sched/g.h"
+
+/* ---- state of the process ---- */
+
+/* DESIGN 4.12. COLD: no thread was ever made; every wrapper takes the real function. ONE_TO_ONE: for good (reason in
+ * grt__one_to_one_reason). */
+enum grt_state { GRT_COLD, GRT_BOOTED, GRT_ONE_TO_ONE };
+extern int grt__state; /* atomic, release by boot; wrappers read it relaxed, threads are made only after */
+
+/* True when the caller is a task whose calls the runtime handles; false when cold, 1:1, foreign or in a vfork child. */
+GRT_ALWAYS_INLINE bool grt__on_task(void)
+{
+	return grt__self.g != NULL && grt_likely(!grt__self.in_vfork);
+}
+
+/* ---- critical sections ---- */
+
+struct m *grt__enter_slow(struct m *mp);
+void grt__leave_slow(void);
+
+/* Caller: a task (not foreign). Returns the M, which holds a P until grt__leave. Nests. */
+GRT_ALWAYS_INLINE struct m *grt__enter(void)
+{
+	grt__self.crit++;
+	grt_barrier(); /* pairs with sysmon's membarrier: crit is visible before the word is read */
+	struct m *mp = grt__self.m;
+	if (grt_unlikely(grt_load_relaxed(&mp->p->word) != mp->running_word))
+		return grt__enter_slow(mp);
+	return mp;
+}
+
+/* The outermost leave delivers what was put off: deferred signals, preemption. The task may migrate here. */
+GRT_ALWAYS_INLINE void grt__leave(void)
+{
+	grt_barrier();
+	if (grt_unlikely(grt__self.attention) && grt__self.crit == 1)
+		grt__leave_slow();
+	else
+		grt__self.crit--;
+	grt_barrier();
+}
+
+/* ---- parking ---- */
+
+/* Any thread. The calling thread's parker. */
+struct parker *grt__parker(void);
+
+/* Any thread. Must come before the waiter is visible to wakers. */
+static inline void grt__park_prepare(struct parker *pk)
+{
+	grt_store_relaxed(&pk->state, PARK_PREPARED); /* published by the lock that makes the waiter visible */
+}
+
+/* Any thread, not inside a critical section or lock. Sleeps until woken (true), interrupted by a signal whose handler has
+ * run (false; see above), or, on a foreign thread only, `deadline` passed (false). Tasks use a timer for deadlines. */
+bool grt__park(struct parker *pk, enum grt_wait why, int64_t deadline);
+
+/* Any thread, any context, locks up to BUCKET2 and TIMERS held. Makes the owner runnable. Exactly one wake per prepare. */
+void grt__wake(struct parker *pk);
+
+/* Any thread. Puts a G that is not on any queue and not running onto a run queue and wakes an M if that pays. */
+void grt__ready(struct g *gp);
+
+/* Task. Goes to the back of the queue (Gosched). */
+void grt__yield(void);
+
+/* ---- blocking sections ---- */
+
+/* Task. The calls between must be async-signal-safe with respect to the runtime: the bare system call or libc's wrapper
+ * of it, nothing of ours. `may_last`: true for calls that usually sleep (accept, wait, sigwait): the P is handed on at
+ * once if work waits. Does not nest. */
+void grt__block_enter(bool may_last);
+void grt__block_exit(void);
+
+/* ---- tasks ---- */
+
+struct grt_spawn {
+	void *(*fn)(void *);
+	void *arg;
+	size_t stack_size; /* 0: the default */
+	size_t guard_size; /* SIZE_MAX: the default */
+	void *stack;       /* lowest address of the caller's own stack, or NULL */
+	bool detached;
+	bool internal; /* a runtime task (finalizers, ...): not counted, hidden from traces below "system" */
+};
+
+/* Task. Makes a task and puts it on the run queue. 0 or -EAGAIN (nothing leaked), -EINVAL. */
+int grt__spawn(const struct grt_spawn *how, struct g **out);
+
+/* Task. Ends the calling task; everything it owes (TLS destructors, keys) has been paid. Never returns. */
+void grt__task_exit(void) GRT_NORETURN;
+
+/* Task. Pins the task to its M, and the M to the task, until as many unlocks. */
+void grt__lock_os_thread(void);
+void grt__unlock_os_thread(void);
+
+/* Task or foreign. The G of a pthread_t (address of a thread block), or NULL: not one of ours. */
+struct g *grt__g_of_pthread(void *pthread);
+
+/* ---- timers (timer.c) ---- */
+
+/* Per-P 4-ary heap, each under its P's timer lock. Embedded in the waiter; zero before first use. */
+struct grt_timer {
+	int64_t when;                         /* ns of CLOCK_MONOTONIC; owner P's timers lock */
+	void (*fire)(struct grt_timer *self); /* called without the timers lock on an M, inside a critical section; must not park */
+	struct p *pp;                         /* whose heap, atomic */
+	uint32_t index;                       /* in the heap + 1; 0: not in it; timers lock */
+	uint32_t firing;                      /* atomic: fire is being called */
+};
+
+/* Task. */
+void grt__timer_start(struct grt_timer *t, int64_t when, void (*fire)(struct grt_timer *));
+/* Task. On return fire is not running and will not run. True if it was stopped before it fired. */
+bool grt__timer_stop(struct grt_timer *t);
+
+/* ns of CLOCK_MONOTONIC through the vDSO. Any thread. */
+int64_t grt__nanotime(void);
+
+/* ---- GOMAXPROCS ---- */
+
+int grt__gomaxprocs(int n); /* n <= 0 only reads. Task. Returns the value before. */
+int grt__num_tasks(void);
+
+#endif

@@ -1,0 +1,52 @@
+/*
+ * The interposed names. One file per header domain; a wrapper is a few lines and holds no policy: not booted, in a vfork
+ * child or on a foreign thread -> the real function; else one call into a lower layer; then errno.
+ */
+#ifndef GRT_SHIM_SHIM_H
+#define GRT_SHIM_SHIM_H
+
+#include "sched/sched.h"
+#include <errno.h>
+
+/*
+ * REAL(name) is libc's own function. The table is filled by name at the first use of any entry (also before our
+ * constructor has run), in the order of shim/real.def.
+ *     REAL(read)(fd, buf, n)
+ */
+#define GRT_REAL(ret, name, ...) extern ret (*grt__real_##name)(__VA_ARGS__);
+#include "shim/real.def"
+#undef GRT_REAL
+extern int grt__real_ready;
+void grt__real_init(void);
+
+#define REAL(name) (grt_likely(grt__real_ready) ? (void)0 : grt__real_init(), grt__real_##name)
+
+/* Sets errno from a 0-or-negative result of a lower layer and returns the POSIX 0 or -1. */
+static inline int grt__shim_errno(int r)
+{
+	if (grt_likely(r >= 0))
+		return r;
+	errno = -r;
+	return -1;
+}
+
+/*
+ * A blocking section around a libc function, with its result and errno kept:
+ *     GRT_BLOCKING(ssize_t, false, REAL(read)(fd, buf, n))
+ */
+#define GRT_BLOCKING(type, may_last, call)                                                                             \
+	({                                                                                                                 \
+		type grt_result;                                                                                               \
+		if (grt__on_task()) {                                                                                          \
+			grt__block_enter(may_last);                                                                                \
+			grt_result = (call);                                                                                       \
+			int grt_errno = errno;                                                                                     \
+			grt__block_exit();                                                                                         \
+			errno = grt_errno;                                                                                         \
+		} else {                                                                                                       \
+			grt_result = (call);                                                                                       \
+		}                                                                                                              \
+		grt_result;                                                                                                    \
+	})
+
+#endif
