@@ -1,0 +1,184 @@
+#include "observe/crash.h"
+#include "elf/peek.h"
+#include "observe/knobs.h"
+#include "observe/traceback.h"
+#include "os/os.h"
+#include "sched/proc.h"
+#include <string.h>
+
+#define OUT (&grt__report_out)
+
+static const struct {
+	const char *name, *what;
+} signals[] = {
+	[SIGQUIT] = {"SIGQUIT", "quit"},
+	[SIGILL] = {"SIGILL", "illegal instruction"},
+	[SIGTRAP] = {"SIGTRAP", "trace trap"},
+	[SIGABRT] = {"SIGABRT", "abort"},
+	[SIGBUS] = {"SIGBUS", "bus error"},
+	[SIGFPE] = {"SIGFPE", "floating-point exception"},
+	[SIGSEGV] = {"SIGSEGV", "segmentation violation"},
+	[SIGSYS] = {"SIGSYS", "bad system call"},
+};
+
+bool grt__crash_reports(int sig)
+{
+	return sig > 0 && sig < (int)GRT_COUNT(signals) && signals[sig].name;
+}
+
+/* ---- stack overflow ---- */
+
+/* The kernel lets main's stack grow to RLIMIT_STACK and keeps a gap of 1 MiB below; what libc calls the end is a few pages
+ * off. */
+static bool in_guard_of(const struct g *gp, uintptr_t addr, uintptr_t sp)
+{
+	uintptr_t lo = (uintptr_t)gp->stack_lo;
+	if (!lo)
+		return false;
+	if (gp->map_lo && !gp->user_stack)
+		return addr >= (uintptr_t)gp->map_lo && addr < lo;
+	if (gp != &grt__main_g)
+		return false;
+	return addr + (1u << 20) >= lo && addr < lo + (64u << 10) && sp < lo + (128u << 10);
+}
+
+static void report_overflow(const struct g *gp, const struct grt_regs *regs)
+{
+	size_t limit = (size_t)(gp->stack_hi - gp->stack_lo);
+	grt__out(OUT, "runtime: goroutine stack exceeds %lu-byte limit\n", (unsigned long)limit);
+	grt__out(OUT, "runtime: sp=0x%lx stack=[0x%lx, 0x%lx]\n", regs->r[GRT_REG_SP], (uintptr_t)gp->stack_lo,
+	         (uintptr_t)gp->stack_hi);
+	grt__out(OUT, "fatal error: stack overflow\n\n");
+	grt__out(OUT, "runtime: goroutine %lu", gp->id);
+	if (gp->name[0])
+		grt__out(OUT, " [%s]", gp->name);
+	grt__out_str(OUT, " overflowed its stack in ");
+	grt__out_str(OUT, grt__traceback_name_sig(regs->r[GRT_REG_PC], false));
+	grt__out_str(OUT, "\n");
+}
+
+/* ---- the parts of a report ---- */
+
+static bool is_fault(int sig, const siginfo_t *si)
+{
+	return si->si_code > 0 && (sig == SIGSEGV || sig == SIGBUS || sig == SIGFPE || sig == SIGILL || sig == SIGTRAP);
+}
+
+static void print_registers(const struct grt_regs *regs, const void *ucontext)
+{
+	static const struct {
+		const char *name;
+		uint8_t reg;
+	} r[] = {{"rax", 0},  {"rbx", 3},  {"rcx", 2},  {"rdx", 1},  {"rdi", 5},  {"rsi", 4},
+	         {"rbp", 6},  {"rsp", 7},  {"r8", 8},   {"r9", 9},   {"r10", 10}, {"r11", 11},
+	         {"r12", 12}, {"r13", 13}, {"r14", 14}, {"r15", 15}, {"rip", 16}};
+	const greg_t *g = ((const ucontext_t *)ucontext)->uc_mcontext.gregs;
+	for (size_t i = 0; i < GRT_COUNT(r); i++)
+		grt__out(OUT, "%-7s0x%lx\n", r[i].name, regs->r[r[i].reg]);
+	unsigned long seg = (unsigned long)g[REG_CSGSFS];
+	grt__out(OUT, "rflags 0x%lx\ncs     0x%lx\nfs     0x%lx\ngs     0x%lx\n", (unsigned long)g[REG_EFL], seg & 0xffff,
+	         seg >> 32 & 0xffff, seg >> 16 & 0xffff);
+}
+
+static void print_instruction(uintptr_t pc)
+{
+	uint8_t bytes[16];
+	size_t n = grt__peek_sig(pc, bytes, sizeof bytes);
+	grt__out_str(OUT, "instruction bytes:");
+	for (size_t i = 0; i < n; i++)
+		grt__out(OUT, " 0x%x", bytes[i]);
+	grt__out_str(OUT, "\n");
+}
+
+struct others {
+	const struct g *me;
+	enum traceback_detail detail;
+};
+
+static void print_other(struct g *gp, void *arg)
+{
+	const struct others *o = arg;
+	uint32_t status = grt_load_relaxed(&gp->status);
+	if (gp == o->me || status == G_DEAD || status == G_IDLE || (gp->internal && o->detail < TRACEBACK_SYSTEM))
+		return;
+	grt__out_str(OUT, "\n");
+	grt__traceback_sig(gp, NULL, o->detail);
+}
+
+static void print_stacks(struct g *gp, const struct grt_regs *regs, bool all, enum traceback_detail detail)
+{
+	struct others o = {.me = gp, .detail = detail};
+	if (!gp) {
+		grt__out(OUT, "thread %d [running, not a task]:\n", grt__sys_gettid());
+		grt__traceback_frames_sig(regs, detail);
+	} else if (gp->is_g0) {
+		/* The scheduler, on behalf of a task or of nobody. */
+		grt__traceback_sig(gp, regs, TRACEBACK_SYSTEM);
+	} else {
+		grt__traceback_sig(gp, regs, detail);
+	}
+	if (all)
+		grt__allg_for_each_sig(print_other, &o);
+}
+
+/* Whose stacks, by GOTRACEBACK. False: nobody's. */
+static bool level(bool all_by_default, bool *all, enum traceback_detail *detail)
+{
+	uint8_t t = grt__knobs.traceback;
+	*all = all_by_default || t >= KNOB_TRACEBACK_ALL;
+	*detail = t >= KNOB_TRACEBACK_SYSTEM ? TRACEBACK_SYSTEM : TRACEBACK_USER;
+	return t != KNOB_TRACEBACK_NONE;
+}
+
+void grt__crash_report_sig(int sig, const siginfo_t *si, const void *ucontext)
+{
+	struct grt_regs regs;
+	struct g *gp = grt__self.g;
+	enum traceback_detail detail;
+	bool all;
+	if (!grt__crash_reports(sig))
+		return;
+	grt__regs_of_ucontext(&regs, ucontext);
+	if (!grt__report_begin_sig()) {
+		grt__print("[signal %s during traceback, pc=0x%lx]\n", signals[sig].name, regs.r[GRT_REG_PC]);
+		return;
+	}
+	bool stacks = level(sig == SIGQUIT, &all, &detail);
+	if (is_fault(sig, si)) {
+		uintptr_t addr = (uintptr_t)si->si_addr;
+		if ((sig == SIGSEGV || sig == SIGBUS) && gp && !gp->is_g0 && in_guard_of(gp, addr, regs.r[GRT_REG_SP]))
+			report_overflow(gp, &regs);
+		grt__out(OUT, "[signal %s: %s code=0x%x addr=0x%lx pc=0x%lx]\n", signals[sig].name, signals[sig].what,
+		         (unsigned)si->si_code, addr, regs.r[GRT_REG_PC]);
+	} else {
+		grt__out(OUT, "%s: %s\nPC=0x%lx m=%ld sigcode=%d\n", signals[sig].name, signals[sig].what, regs.r[GRT_REG_PC],
+		         gp && grt__self.m ? (long)grt__self.m->id : -1, si->si_code);
+	}
+	if (sig == SIGILL || sig == SIGFPE)
+		print_instruction(regs.r[GRT_REG_PC]);
+	grt__out_str(OUT, "\n");
+	if (stacks) {
+		print_stacks(gp, &regs, all, detail);
+		grt__out_str(OUT, "\n");
+		print_registers(&regs, ucontext);
+	}
+	grt__report_end_sig();
+}
+
+/* A broken invariant: every stack, with the runtime's frames, unless the user wants none. */
+static void on_throw(void)
+{
+	struct grt_regs regs;
+	if (grt__knobs.traceback == KNOB_TRACEBACK_NONE || !grt__report_begin_sig())
+		return;
+	grt__regs_here(&regs);
+	grt__out_str(OUT, "\n");
+	print_stacks(grt__self.g, &regs, true, TRACEBACK_SYSTEM);
+	grt__report_end_sig();
+}
+
+void grt__crash_init(void)
+{
+	grt__unwind_init(); /* without it stacks are walked by frame pointers */
+	grt__throw_hook = on_throw;
+}

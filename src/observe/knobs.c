@@ -1,0 +1,147 @@
+#include "observe/knobs.h"
+#include "base/throw.h"
+#include <string.h>
+
+enum { MAX_PROCS = 1024, MAX_MS = 1 << 30 };
+
+struct grt_knobs grt__knobs = {.traceback = KNOB_TRACEBACK_SINGLE};
+
+static void complain(const char *name, const char *value, size_t len)
+{
+	if (grt__knobs.nbad == KNOBS_BAD)
+		return;
+	grt__knobs.bad[grt__knobs.nbad].name = name;
+	char *to = grt__knobs.bad[grt__knobs.nbad++].value;
+	size_t room = sizeof grt__knobs.bad[0].value;
+	for (size_t i = 0; i < len && i + 1 < room; i++)
+		*to++ = value[i] >= ' ' && value[i] < 127 ? value[i] : '?';
+	*to = '\0';
+}
+
+/* Decimal digits only, all of them, in lo..hi. */
+static bool number(const char *s, size_t len, long lo, long hi, long *v)
+{
+	long n = 0;
+	if (len == 0)
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		if (s[i] < '0' || s[i] > '9')
+			return false;
+		n = n * 10 + (s[i] - '0');
+		if (n > hi)
+			return false;
+	}
+	*v = n;
+	return n >= lo;
+}
+
+static bool is(const char *s, size_t len, const char *word)
+{
+	return len == strlen(word) && !memcmp(s, word, len);
+}
+
+static void parse_godebug_one(const char *key, size_t key_len, const char *value, size_t len)
+{
+	long n;
+	if (is(key, key_len, "schedtrace")) {
+		if (number(value, len, 0, MAX_MS, &n))
+			grt__knobs.schedtrace_ms = (int)n;
+		else
+			complain("GODEBUG: schedtrace", value, len);
+		return;
+	}
+	static const struct {
+		const char *key, *name;
+		size_t offset;
+	} flags[] = {
+		{"scheddetail", "GODEBUG: scheddetail", offsetof(struct grt_knobs, scheddetail)},
+		{"asyncpreemptoff", "GODEBUG: asyncpreemptoff", offsetof(struct grt_knobs, asyncpreemptoff)},
+		{"preemptstress", "GODEBUG: preemptstress", offsetof(struct grt_knobs, preemptstress)},
+	};
+	for (size_t i = 0; i < GRT_COUNT(flags); i++) {
+		if (!is(key, key_len, flags[i].key))
+			continue;
+		if (number(value, len, 0, MAX_MS, &n))
+			*(bool *)((char *)&grt__knobs + flags[i].offset) = n != 0;
+		else
+			complain(flags[i].name, value, len);
+		return;
+	}
+	/* Another key is one of Go's that means nothing here, or of a later version. */
+}
+
+static void parse_godebug(const char *s)
+{
+	while (*s) {
+		const char *end = strchrnul(s, ','), *eq = memchr(s, '=', (size_t)(end - s));
+		if (eq)
+			parse_godebug_one(s, (size_t)(eq - s), eq + 1, (size_t)(end - eq - 1));
+		s = *end ? end + 1 : end;
+	}
+}
+
+static void parse_gotraceback(const char *s)
+{
+	static const char *const words[] = {"none", "single", "all", "system", "crash"};
+	size_t len = strlen(s);
+	long n;
+	if (len == 0)
+		return;
+	for (size_t i = 0; i < GRT_COUNT(words); i++)
+		if (is(s, len, words[i])) {
+			grt__knobs.traceback = (uint8_t)i;
+			return;
+		}
+	if (number(s, len, 0, MAX_MS, &n)) /* as in Go: 0 none, 1 all, 2 system */
+		grt__knobs.traceback = n == 0 ? KNOB_TRACEBACK_NONE : n == 1 ? KNOB_TRACEBACK_ALL : KNOB_TRACEBACK_SYSTEM;
+	else
+		complain("GOTRACEBACK", s, len);
+}
+
+static void parse_gomaxprocs(const char *s)
+{
+	long n;
+	size_t len = strlen(s);
+	if (len == 0)
+		return;
+	if (number(s, len, 1, MAX_PROCS, &n))
+		grt__knobs.gomaxprocs = (int)n;
+	else
+		complain("GOMAXPROCS", s, len);
+}
+
+void grt__knobs_parse(char *const *envp)
+{
+	static const struct {
+		const char *name;
+		void (*parse)(const char *);
+	} vars[] = {
+		{"GODEBUG=", parse_godebug},
+		{"GOTRACEBACK=", parse_gotraceback},
+		{"GOMAXPROCS=", parse_gomaxprocs},
+	};
+	memset(&grt__knobs, 0, sizeof grt__knobs);
+	grt__knobs.traceback = KNOB_TRACEBACK_SINGLE;
+	for (size_t i = 0; i < GRT_COUNT(vars); i++) {
+		size_t len = strlen(vars[i].name);
+		for (char *const *e = envp; e && *e; e++)
+			if (!strncmp(*e, vars[i].name, len)) { /* the first one counts, as for getenv */
+				vars[i].parse(*e + len);
+				break;
+			}
+	}
+}
+
+void grt__knobs_complain(int procs)
+{
+	for (int i = 0; i < grt__knobs.nbad; i++) {
+		const char *name = grt__knobs.bad[i].name, *value = grt__knobs.bad[i].value;
+		if (!strcmp(name, "GOMAXPROCS"))
+			grt__print("libgrt: GOMAXPROCS: invalid value \"%s\", using %d\n", value, procs);
+		else if (!strcmp(name, "GOTRACEBACK"))
+			grt__print("libgrt: GOTRACEBACK: invalid value \"%s\", using single\n", value);
+		else
+			grt__print("libgrt: %s: invalid value \"%s\", using 0\n", name, value);
+	}
+	grt__knobs.nbad = 0;
+}
