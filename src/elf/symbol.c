@@ -255,17 +255,15 @@ static int goodness(const sym *s, const char *name)
 	return g;
 }
 
-/* Keeps s in *best if it covers addr (of the file) better. An unsized symbol (assembly) covers what follows it, but a
+/* Keeps s in *best if it covers addr (of the file) better. An unsized function (assembly) covers what follows it, but a
  * sized one always wins, and the nearest below. */
 static bool better(const sym *s, uintptr_t addr, const sym *best)
 {
 	int type = ELF64_ST_TYPE(s->st_info);
-	if ((type != STT_FUNC && type != STT_GNU_IFUNC && type != STT_NOTYPE) || s->st_shndx == SHN_UNDEF ||
-	    s->st_shndx >= SHN_LORESERVE || s->st_name == 0 || s->st_value > addr)
+	if ((type != STT_FUNC && type != STT_GNU_IFUNC) || s->st_shndx == SHN_UNDEF || s->st_shndx >= SHN_LORESERVE ||
+	    s->st_name == 0 || s->st_value > addr)
 		return false;
 	if (s->st_size ? addr - s->st_value >= s->st_size : addr - s->st_value >= 4096)
-		return false;
-	if (type == STT_NOTYPE && s->st_size == 0 && best->st_size)
 		return false;
 	if (!best->st_name || (s->st_size && !best->st_size))
 		return true;

@@ -3,7 +3,7 @@
 #include "observe/knobs.h"
 #include "observe/traceback.h"
 #include "os/os.h"
-#include "sched/proc.h"
+#include "sched/signal.h"
 #include <string.h>
 
 #define OUT (&grt__report_out)
@@ -130,7 +130,7 @@ static bool level(bool all_by_default, bool *all, enum traceback_detail *detail)
 	return t != KNOB_TRACEBACK_NONE;
 }
 
-void grt__crash_report_sig(int sig, const siginfo_t *si, const void *ucontext)
+void grt__crash_report_sig(int sig, siginfo_t *si, void *ucontext)
 {
 	struct grt_regs regs;
 	struct g *gp = grt__self.g;
@@ -179,6 +179,8 @@ static void on_throw(void)
 
 void grt__crash_init(void)
 {
+	grt__traceback_init();
 	grt__unwind_init(); /* without it stacks are walked by frame pointers */
 	grt__throw_hook = on_throw;
+	grt__signal_crash_hook = grt__crash_report_sig;
 }

@@ -19,7 +19,7 @@
 #include "base/compiler.h"
 #include <signal.h>
 
-/* Boot: loads the unwinder, registers with grt__throw. Normal context; may allocate. After grt__modules_refresh. */
+/* Boot: loads the unwinder, registers with grt__throw and sched/signal.c. Normal context; may allocate. After grt__modules_refresh. */
 void grt__crash_init(void);
 
 /* True for the signals whose default action gets a report. */
@@ -27,6 +27,6 @@ bool grt__crash_reports(int sig);
 
 /* Signal handler, any thread, on the alternate stack (12 KiB are used). Returns; a second crash inside the report is
  * noted in one line and returns, so that the caller can die. */
-void grt__crash_report_sig(int sig, const siginfo_t *si, const void *ucontext);
+void grt__crash_report_sig(int sig, siginfo_t *si, void *ucontext);
 
 #endif

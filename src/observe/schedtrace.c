@@ -26,8 +26,8 @@ static void print_p(struct grt_out *o, const struct p *pp)
 	uint64_t word = grt_load_relaxed(&pp->word);
 	bool held = P_STATUS(word) != P_IDLE && P_STATUS(word) != P_DEAD;
 	grt__out(o, "  P%u: status=%u schedtick=%u syscalltick=%u m=%ld runqsize=%u gfreecnt=%u timerslen=%u\n", pp->id,
-	         (unsigned)P_STATUS(word), grt_load_relaxed(&pp->schedtick), P_SEQ(word), held ? (long)P_MID(word) : -1,
-	         grt__runq_size(pp), pp->nfree_g, grt_load_relaxed(&pp->ntimers));
+	         (unsigned)P_STATUS(word), grt_load_relaxed(&pp->schedtick), grt_load_relaxed(&pp->syscalltick),
+	         held ? (long)P_MID(word) : -1, grt__runq_size(pp), pp->nfree_g, grt_load_relaxed(&pp->ntimers));
 }
 
 static void print_m(struct grt_out *o, const struct m *mp)

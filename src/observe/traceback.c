@@ -181,8 +181,8 @@ static bool regs_of_parked(const struct g *gp, struct grt_regs *regs)
 {
 	if (gp->preempted) {
 		greg_t gregs[NGREG];
-		uintptr_t at = (uintptr_t)gp->frame + GRT_SIGFRAME_GREGS;
-		if (!gp->frame || grt__peek_sig(at, gregs, sizeof gregs) != sizeof gregs)
+		uintptr_t at = (uintptr_t)gp->frame_uc + offsetof(ucontext_t, uc_mcontext.gregs);
+		if (!gp->frame_uc || grt__peek_sig(at, gregs, sizeof gregs) != sizeof gregs)
 			return false;
 		grt__regs_of_greg(regs, gregs);
 		return true;
@@ -217,6 +217,23 @@ static const char *status_name(struct g *gp, uint32_t status)
 	return status < GRT_COUNT(name) ? name[status] : "???";
 }
 
+/* Waits are stamped with the cycle counter; its rate is what it did since grt__traceback_init. */
+static int64_t epoch_ns;
+static uint64_t epoch_cycles;
+
+void grt__traceback_init(void)
+{
+	epoch_ns = grt__nanotime();
+	epoch_cycles = grt__cycles();
+}
+
+static long minutes_since(uint64_t cycles)
+{
+	uint64_t now = grt__cycles();
+	double ns_per_cycle = now > epoch_cycles ? (double)(grt__nanotime() - epoch_ns) / (double)(now - epoch_cycles) : 0;
+	return now > cycles ? (long)((double)(now - cycles) * ns_per_cycle / 60e9) : 0;
+}
+
 void grt__traceback_header_sig(struct g *gp)
 {
 	struct grt_out *o = &grt__report_out;
@@ -225,10 +242,10 @@ void grt__traceback_header_sig(struct g *gp)
 		return;
 	}
 	uint32_t status = grt_load_relaxed(&gp->status);
-	int64_t since = gp->wait_since;
+	uint64_t since = gp->wait_since;
 	grt__out(o, "goroutine %lu [%s", gp->id, status_name(gp, status));
 	if ((status == G_WAITING || status == G_SYSCALL) && since != 0) {
-		int64_t minutes = (grt__nanotime() - since) / 60000000000;
+		long minutes = minutes_since(since);
 		if (minutes >= 1)
 			grt__out(o, ", %ld minutes", minutes);
 	}

@@ -26,6 +26,9 @@ enum traceback_detail {
 	TRACEBACK_SYSTEM = 2, /* all frames, the runtime's own tasks, g0 */
 };
 
+/* Boot, once: the clock that waits are measured by. */
+void grt__traceback_init(void);
+
 /*
  * Any context. A report: one at a time in the process. False if the calling thread is inside one already (it crashed while
  * reporting); waits for another thread's, which usually ends the process. Holds the module table between begin and end.

@@ -68,9 +68,6 @@ static inline void grt__regs_of_ucontext(struct grt_regs *regs, const void *uc)
 	grt__regs_of_greg(regs, ((const ucontext_t *)uc)->uc_mcontext.gregs);
 }
 
-/* The kernel's struct rt_sigframe: return address, then the ucontext. */
-#define GRT_SIGFRAME_GREGS (sizeof(void *) + offsetof(ucontext_t, uc_mcontext.gregs))
-
 /* The caller's own registers, here and now. */
 GRT_ALWAYS_INLINE void grt__regs_here(struct grt_regs *regs)
 {
