@@ -64,20 +64,11 @@ static bool is_fault(int sig, const siginfo_t *si)
 	return si->si_code > 0 && (sig == SIGSEGV || sig == SIGBUS || sig == SIGFPE || sig == SIGILL || sig == SIGTRAP);
 }
 
-static void print_registers(const struct grt_regs *regs, const void *ucontext)
+static void print_registers(const void *ucontext)
 {
-	static const struct {
-		const char *name;
-		uint8_t reg;
-	} r[] = {{"rax", 0},  {"rbx", 3},  {"rcx", 2},  {"rdx", 1},  {"rdi", 5},  {"rsi", 4},
-	         {"rbp", 6},  {"rsp", 7},  {"r8", 8},   {"r9", 9},   {"r10", 10}, {"r11", 11},
-	         {"r12", 12}, {"r13", 13}, {"r14", 14}, {"r15", 15}, {"rip", 16}};
 	const greg_t *g = ((const ucontext_t *)ucontext)->uc_mcontext.gregs;
-	for (size_t i = 0; i < GRT_COUNT(r); i++)
-		grt__out(OUT, "%-7s0x%lx\n", r[i].name, regs->r[r[i].reg]);
-	unsigned long seg = (unsigned long)g[REG_CSGSFS];
-	grt__out(OUT, "rflags 0x%lx\ncs     0x%lx\nfs     0x%lx\ngs     0x%lx\n", (unsigned long)g[REG_EFL], seg & 0xffff,
-	         seg >> 32 & 0xffff, seg >> 16 & 0xffff);
+	for (size_t i = 0; i < GRT_COUNT(grt__reg_dump); i++)
+		grt__out(OUT, "%-7s0x%lx\n", grt__reg_dump[i].name, (unsigned long)g[grt__reg_dump[i].greg]);
 }
 
 static void print_instruction(uintptr_t pc)
@@ -160,7 +151,7 @@ void grt__crash_report_sig(int sig, siginfo_t *si, void *ucontext)
 	if (stacks) {
 		print_stacks(gp, &regs, all, detail);
 		grt__out_str(OUT, "\n");
-		print_registers(&regs, ucontext);
+		print_registers(ucontext);
 	}
 	grt__report_end_sig();
 }

@@ -475,11 +475,28 @@ END_TEST
 
 /* ---- crashes: a child dies, its standard error and its status are looked at ---- */
 
+enum { ALT = 65536, REPORT_STACK = 12 << 10 };
+static char *alt;
+
+/* The report stays within what crash.h promises. */
+static void check_stack_use(const char *from)
+{
+	const char *p = alt;
+	while (p < from && *p == 0x55)
+		p++;
+	if (from - p > REPORT_STACK)
+		grt__print("FORBIDDEN %ld bytes of stack\n", from - p);
+	if (getenv("STACK_USE"))
+		grt__print("%ld bytes of stack\n", from - p);
+}
+
 static void on_crash(int sig, siginfo_t *si, void *uc)
 {
+	char here;
 	forbidden = 1;
 	grt__crash_report_sig(sig, si, uc);
 	forbidden = 0;
+	check_stack_use(&here);
 	if (forbidden_calls)
 		grt__print("FORBIDDEN %s\n", forbidden_name);
 	signal(sig, SIG_DFL);
@@ -496,8 +513,9 @@ static char *crash(void (*fn)(void), int want_sig)
 	pid_t pid = fork();
 	if (pid == 0) {
 		static const int sigs[] = {SIGQUIT, SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGSYS};
-		stack_t ss = {.ss_sp = mmap(NULL, 32768, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
-		              .ss_size = 32768};
+		alt = mmap(NULL, ALT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		memset(alt, 0x55, ALT);
+		stack_t ss = {.ss_sp = alt, .ss_size = ALT};
 		sigaltstack(&ss, NULL);
 		for (size_t i = 0; i < GRT_COUNT(sigs); i++) {
 			struct sigaction sa = {.sa_sigaction = on_crash, .sa_flags = SA_SIGINFO | SA_ONSTACK};

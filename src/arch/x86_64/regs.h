@@ -68,6 +68,15 @@ static inline void grt__regs_of_ucontext(struct grt_regs *regs, const void *uc)
 	grt__regs_of_greg(regs, ((const ucontext_t *)uc)->uc_mcontext.gregs);
 }
 
+/* As Go dumps them. */
+static const struct {
+	const char *name;
+	uint8_t greg;
+} grt__reg_dump[] = {{"rax", REG_RAX}, {"rbx", REG_RBX}, {"rcx", REG_RCX},   {"rdx", REG_RDX}, {"rdi", REG_RDI},
+                     {"rsi", REG_RSI}, {"rbp", REG_RBP}, {"rsp", REG_RSP},   {"r8", REG_R8},   {"r9", REG_R9},
+                     {"r10", REG_R10}, {"r11", REG_R11}, {"r12", REG_R12},   {"r13", REG_R13}, {"r14", REG_R14},
+                     {"r15", REG_R15}, {"rip", REG_RIP}, {"rflags", REG_EFL}};
+
 /* The caller's own registers, here and now. */
 GRT_ALWAYS_INLINE void grt__regs_here(struct grt_regs *regs)
 {
