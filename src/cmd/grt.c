@@ -39,9 +39,9 @@
 enum { EXIT_USAGE = 2, EXIT_CANNOT_RUN = 126, EXIT_NOT_FOUND = 127 };
 
 static const char usage_text[] = "usage: grt run [--gomaxprocs N] [--] program [argument...]\n"
-                                 "       grt doctor\n"
-                                 "       grt version\n"
-                                 "       grt help\n";
+								 "       grt doctor\n"
+								 "       grt version\n"
+								 "       grt help\n";
 
 static int usage(FILE *to)
 {
@@ -226,8 +226,8 @@ static int check_program(const char *name, const char *path)
 		bool script = n > 2 && memcmp(head.text, "#!", 2) == 0;
 		if (n >= (ssize_t)sizeof(head.eh) && memcmp(head.text, ELFMAG, SELFMAG) == 0) {
 			if (gains_privileges(fd))
-				status = complain(EXIT_CANNOT_RUN, "%s: is setuid, setgid or has capabilities: the loader ignores LD_PRELOAD",
-				                  name);
+				status = complain(EXIT_CANNOT_RUN,
+				                  "%s: is setuid, setgid or has capabilities: the loader ignores LD_PRELOAD", name);
 			else
 				status = check_elf(fd, &head.eh, name);
 		}
@@ -476,7 +476,7 @@ static double cgroup_quota(void)
 
 /* What the library said of itself, from a process of its own under the preload. */
 struct probe {
-	bool ok;      /* tasks will run M:N */
+	bool ok; /* tasks will run M:N */
 	char why[256];
 	char text[4096]; /* the library's own lines */
 };
@@ -534,7 +534,8 @@ static void probe_library(const char *library, struct probe *pr)
 	} else {
 		/* The reason is the first line. */
 		int n = (int)strcspn(pr->text, "\n");
-		snprintf(pr->why, sizeof(pr->why), "threads stay 1:1: %.*s", n < 200 ? n : 200, n ? pr->text : "no reason given");
+		snprintf(pr->why, sizeof(pr->why), "threads stay 1:1: %.*s", n < 200 ? n : 200,
+		         n ? pr->text : "no reason given");
 	}
 }
 
@@ -577,7 +578,10 @@ static int cmd_doctor(void)
 	fact("MADV_GUARD_INSTALL", "%s", yes_no(guard));
 	fact("membarrier", "%s", yes_no(membarrier));
 	fact("/proc task syscall", "%s", yes_no(proc_syscall));
-	fact("userfaultfd", "%s", !uffd ? "no" : wp_async ? "yes, with asynchronous write protection" : "yes, not asynchronous");
+	fact("userfaultfd", "%s",
+	     !uffd      ? "no"
+	     : wp_async ? "yes, with asynchronous write protection"
+	                : "yes, not asynchronous");
 	fact("PAGEMAP_SCAN", "%s", yes_no(scan));
 	fact("io_uring", "%s", yes_no(uring));
 	fact("libunwind", "%s", unwind ? unwind : "no");
