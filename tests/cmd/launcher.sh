@@ -57,7 +57,7 @@ fi
 if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null; then
 	# As another user, from a folder that user can reach.
 	chmod 755 "$tmp"
-	cp "$(command -v true)" "$tmp/setuid"
+	cp "$(type -P true)" "$tmp/setuid"
 	chmod 4755 "$tmp/setuid"
 	if setpriv --reuid 65534 --clear-groups test -x "$GRT" -a -r "$GRT_PRELOAD"; then
 		expect "a setuid binary" 126 'setuid' setpriv --reuid 65534 --clear-groups "$GRT" run "$tmp/setuid"
