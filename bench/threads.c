@@ -134,7 +134,7 @@ static int64_t run_two(void *(*fn)(void *), long n, struct side side[2])
 	must(pthread_barrier_init(&gate, NULL, 2), "pthread_barrier_init");
 	t0 = now();
 	for (int i = 0; i < 2; i++) {
-		side[i] = (struct side){ .me = i, .n = n, .gate = &gate };
+		side[i] = (struct side){.me = i, .n = n, .gate = &gate};
 		start(&t[i], NULL, fn, &side[i]);
 	}
 	for (int i = 0; i < 2; i++)
@@ -309,7 +309,7 @@ static void mode_detach(long given)
 
 /* cond: a turn handed to and fro under a mutex, each side with its own condition.  n counts rounds. */
 static pthread_mutex_t turn_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t turn_cond[2] = { PTHREAD_COND_INITIALIZER, PTHREAD_COND_INITIALIZER };
+static pthread_cond_t turn_cond[2] = {PTHREAD_COND_INITIALIZER, PTHREAD_COND_INITIALIZER};
 static int turn;       /* turn_lock */
 static long turn_hops; /* turn_lock */
 
@@ -465,12 +465,20 @@ static long status(const char *field)
 	return value;
 }
 
-static void parked(long n, size_t stack)
+struct park_result {
+	long made;
+	int64_t park_ns, release_ns;
+	double bytes; /* resident and page tables, all threads parked */
+	long kernel_threads;
+};
+
+static struct park_result park_many(long n, size_t stack)
 {
+	struct park_result r;
 	pthread_t *t = calloc(n, sizeof *t);
 	pthread_attr_t attr;
-	int64_t t0, t1, t2;
-	long made, kib, kernel_threads;
+	int64_t t0;
+	long made;
 	int err = 0;
 
 	if (t == NULL)
@@ -490,33 +498,41 @@ static void parked(long n, size_t stack)
 	while (park_in < made)
 		pthread_cond_wait(&park_full, &park_lock);
 	pthread_mutex_unlock(&park_lock);
-	t1 = now();
+	r.park_ns = now() - t0;
+	r.made = made;
 
 	/* Whoever counted itself in under park_lock has given the lock back only by waiting. */
-	kib = status("VmRSS") + status("VmPTE");
-	kernel_threads = status("Threads");
+	r.bytes = (status("VmRSS") + status("VmPTE")) * 1024.0;
+	r.kernel_threads = status("Threads");
 
-	t2 = now();
+	t0 = now();
 	pthread_mutex_lock(&park_lock);
 	park_is_open = true;
 	pthread_cond_broadcast(&park_open);
 	pthread_mutex_unlock(&park_lock);
 	for (long i = 0; i < made; i++)
 		join(t[i]);
-	t2 = now() - t2;
+	r.release_ns = now() - t0;
 	must_equal(park_in, made, "parked: threads that waited");
 	must_equal(park_out, made, "parked: threads that were released");
 	if (made == 0)
 		die("parked: not one thread");
 
-	printf("parked_made %ld threads\n", made);
-	printf("parked_each %.1f ns\n", (double)(t1 - t0) / made);
-	printf("parked_release %.1f ns\n", (double)t2 / made);
-	printf("parked_total %.0f bytes\n", kib * 1024.0);
-	printf("parked_memory %.0f bytes\n", kib * 1024.0 / made);
-	printf("parked_kernel_threads %ld threads\n", kernel_threads);
 	must(pthread_attr_destroy(&attr), "pthread_attr_destroy");
 	free(t);
+	return r;
+}
+
+static void parked(long n, size_t stack)
+{
+	struct park_result r = park_many(n, stack);
+
+	printf("parked_made %ld threads\n", r.made);
+	printf("parked_each %.1f ns\n", (double)r.park_ns / r.made);
+	printf("parked_release %.1f ns\n", (double)r.release_ns / r.made);
+	printf("parked_total %.0f bytes\n", r.bytes);
+	printf("parked_memory %.0f bytes\n", r.bytes / r.made);
+	printf("parked_kernel_threads %ld threads\n", r.kernel_threads);
 }
 
 static void mode_parked(long given)
@@ -545,15 +561,14 @@ static long preempt_spun; /* the spinner's progress between the first and the la
 static void *spin(void *arg)
 {
 	while (!atomic_load_explicit(&spin_stop, memory_order_relaxed))
-		atomic_store_explicit(&spin_turns,
-		    atomic_load_explicit(&spin_turns, memory_order_relaxed) + 1,
-		    memory_order_relaxed);
+		atomic_store_explicit(&spin_turns, atomic_load_explicit(&spin_turns, memory_order_relaxed) + 1,
+		                      memory_order_relaxed);
 	return arg;
 }
 
 static void *sleeper(void *arg)
 {
-	const struct timespec ms = { .tv_nsec = PREEMPT_SLEEP };
+	const struct timespec ms = {.tv_nsec = PREEMPT_SLEEP};
 	int64_t begin = now(), t0;
 	long i, spun = 0;
 
@@ -604,16 +619,22 @@ static void mode_preempt(long given)
 	free(preempt_late);
 }
 
-/* runtime: which library answers pthread_create; bench/run checks by it that a preload is in force. */
+/*
+ * runtime: which library answers pthread_create, and how many kernel threads N (64) waiting threads take.
+ * bench/run checks by it that a preload is in force.
+ */
 static void mode_runtime(long given)
 {
 	Dl_info info;
 	void *fn = dlsym(RTLD_DEFAULT, "pthread_create");
+	struct park_result r;
 
-	(void)given;
 	if (fn == NULL || dladdr(fn, &info) == 0)
 		die("runtime: pthread_create is nowhere");
+	r = park_many(given > 0 ? given : 64, 0);
 	printf("runtime %s library\n", info.dli_fname);
+	printf("runtime_threads %ld threads\n", r.made);
+	printf("runtime_kernel_threads %ld threads\n", r.kernel_threads);
 }
 
 /* true: does nothing, for bench/startup. */
@@ -627,18 +648,18 @@ static const struct mode {
 	void (*run)(long given);
 	const char *what;
 } modes[] = {
-	{ "yield", mode_yield, "sched_yield between two threads" },
-	{ "create", mode_create, "create and join one at a time" },
-	{ "batch", mode_batch, "create 1000, then join them" },
-	{ "detach", mode_detach, "create 1000 detached, wait for the last" },
-	{ "cond", mode_cond, "mutex and condition ping-pong" },
-	{ "sem", mode_sem, "semaphore ping-pong" },
-	{ "lock", mode_lock, "uncontended lock and unlock" },
-	{ "parked", mode_parked, "N waiting threads with 64 KiB stacks" },
-	{ "parked8m", mode_parked8m, "N waiting threads with default stacks" },
-	{ "preempt", mode_preempt, "how late a sleeper wakes beside a spinner" },
-	{ "runtime", mode_runtime, "the library that pthread_create comes from" },
-	{ "true", mode_true, "nothing" },
+	{"yield", mode_yield, "sched_yield between two threads"},
+	{"create", mode_create, "create and join one at a time"},
+	{"batch", mode_batch, "create 1000, then join them"},
+	{"detach", mode_detach, "create 1000 detached, wait for the last"},
+	{"cond", mode_cond, "mutex and condition ping-pong"},
+	{"sem", mode_sem, "semaphore ping-pong"},
+	{"lock", mode_lock, "uncontended lock and unlock"},
+	{"parked", mode_parked, "N waiting threads with 64 KiB stacks"},
+	{"parked8m", mode_parked8m, "N waiting threads with default stacks"},
+	{"preempt", mode_preempt, "how late a sleeper wakes beside a spinner"},
+	{"runtime", mode_runtime, "the library that pthread_create comes from"},
+	{"true", mode_true, "nothing"},
 };
 
 int main(int argc, char **argv)
