@@ -1,6 +1,15 @@
 /* unistd.h, fcntl.h, sys/uio.h and their kin: calls on one descriptor, each in a blocking section. */
 #include "shim/shim.h"
 
+/* Names that no header declares. */
+ssize_t __read_chk(int fd, void *buf, size_t n, size_t size);
+ssize_t __pread_chk(int fd, void *buf, size_t n, off_t off, size_t size);
+ssize_t __pread64_chk(int fd, void *buf, size_t n, off64_t off, size_t size);
+int __open_2(const char *path, int flags);
+int __open64_2(const char *path, int flags);
+int __openat_2(int dir, const char *path, int flags);
+int __openat64_2(int dir, const char *path, int flags);
+
 /* ---- read and write ---- */
 
 GRT_EXPORT ssize_t read(int fd, void *buf, size_t n)

@@ -1,6 +1,9 @@
 /* sys/socket.h. The address parameters are transparent unions in libc's prototypes, hence the .__sockaddr__. */
 #include "shim/shim.h"
 
+ssize_t __recv_chk(int fd, void *buf, size_t n, size_t size, int flags);
+ssize_t __recvfrom_chk(int fd, void *buf, size_t n, size_t size, int flags, __SOCKADDR_ARG addr, socklen_t *len);
+
 static inline bool msg_sleeps(int flags)
 {
 	return !(flags & MSG_DONTWAIT);

@@ -1,6 +1,9 @@
 /* poll.h, sys/select.h, sys/epoll.h. A timeout of zero cannot sleep: no section. More than a millisecond: may last. */
 #include "shim/shim.h"
 
+int __poll_chk(struct pollfd *fds, nfds_t n, int timeout, size_t size);
+int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask, size_t size);
+
 #define LONG_MS 1
 #define LONG_NS (LONG_MS * 1000000L)
 

@@ -4,6 +4,9 @@
  */
 #include "shim/shim.h"
 
+int __xpg_sigpause(int sig);
+int __sigpause(int sig_or_mask, int is_sig);
+
 /* ---- children ---- */
 
 GRT_EXPORT pid_t wait(int *status)
