@@ -2,7 +2,7 @@
  * A stand-in for the scheduler under src/shim's blocking wrappers, so that they can be tried on real programs before, and
  * apart from, the scheduler: the main thread counts as a task, sections are counted and checked (no nesting, left by
  * the thread that entered). FAKE_TASK=0 in the environment leaves everything cold. FAKE_STATS=fd prints the counts
- * at exit to that descriptor. Linked with the shim's objects into a preload by tests/unit/shim_preload.sh.
+ * at exit to that descriptor. See build.sh.
  */
 #include "shim/hooks.h"
 #include "shim/shim.h"
