@@ -15,6 +15,12 @@ static uint32_t *word_of(pthread_mutex_t *m)
 	return (uint32_t *)&m->__data.__lock;
 }
 
+int grt__mutex_wake(pthread_mutex_t *m)
+{
+	grt__futex_wake(&m->__data.__lock, 1, ~0u);
+	return 0;
+}
+
 /* Spinning helps only if the time is not taken from a task that could run here, perhaps the holder itself. */
 static bool may_spin(void)
 {
@@ -94,7 +100,7 @@ static inline int lock(pthread_mutex_t *m, clockid_t clock, const struct timespe
 	return 0;
 }
 
-int grt__mutex_lock_typed(pthread_mutex_t *m)
+int grt__mutex_lock(pthread_mutex_t *m)
 {
 	return lock(m, CLOCK_REALTIME, NULL, 1);
 }
@@ -138,12 +144,10 @@ static inline int unlock(pthread_mutex_t *m, unsigned users)
 	} else if (type == PTHREAD_MUTEX_ERRORCHECK_NP && !owned(m)) {
 		return -EPERM;
 	}
-	m->__data.__nusers -= users;
-	grt__mutex_release(m);
-	return 0;
+	return grt__mutex_release(m, users);
 }
 
-int grt__mutex_unlock_typed(pthread_mutex_t *m)
+int grt__mutex_unlock(pthread_mutex_t *m)
 {
 	return unlock(m, 1);
 }

@@ -66,9 +66,9 @@ GRT_ALWAYS_INLINE bool grt__mutex_is_full(const pthread_mutex_t *m)
 	return (grt_load_relaxed(&m->__data.__kind) & ~(MUTEX_TYPE | MUTEX_ELISION)) != 0;
 }
 
-/* These three dispatch on the type; the kind is not full. clocklock: abstime NULL waits for ever. */
-int grt__mutex_lock_typed(pthread_mutex_t *m);
-int grt__mutex_unlock_typed(pthread_mutex_t *m);
+/* These dispatch on the type; the kind is not full. clocklock: abstime NULL waits for ever. */
+int grt__mutex_lock(pthread_mutex_t *m);
+int grt__mutex_unlock(pthread_mutex_t *m);
 int grt__mutex_trylock(pthread_mutex_t *m);
 int grt__mutex_clocklock(pthread_mutex_t *m, clockid_t clock, const struct timespec *abstime);
 
@@ -77,35 +77,33 @@ int grt__mutex_cond_check(pthread_mutex_t *m);
 int grt__mutex_cond_unlock(pthread_mutex_t *m);
 int grt__mutex_cond_lock(pthread_mutex_t *m);
 
-/* Not full. 0 at once for a free normal mutex. */
-GRT_ALWAYS_INLINE int grt__mutex_lock(pthread_mutex_t *m)
+/* Wakes one waiter of a mutex that has just been released; only its address is used. 0. */
+int grt__mutex_wake(pthread_mutex_t *m);
+
+/* The common case in line: a normal mutex. */
+GRT_ALWAYS_INLINE bool grt__mutex_is_normal(const pthread_mutex_t *m)
 {
-	if (grt_likely((m->__data.__kind & MUTEX_TYPE) == PTHREAD_MUTEX_TIMED_NP) &&
-	    grt_likely(grt_cas(&m->__data.__lock, 0, 1))) {
-		m->__data.__owner = grt__sync_tid();
-		m->__data.__nusers++;
-		return 0;
-	}
-	return grt__mutex_lock_typed(m);
+	return grt_likely((m->__data.__kind & ~MUTEX_ELISION) == PTHREAD_MUTEX_TIMED_NP);
 }
 
-/* The release of any type that is not full; the last access to the mutex is the exchange. */
-GRT_ALWAYS_INLINE void grt__mutex_release(pthread_mutex_t *m)
+/* Normal. False: it is held. */
+GRT_ALWAYS_INLINE bool grt__mutex_lock_normal(pthread_mutex_t *m)
 {
+	if (grt_unlikely(!grt_cas(&m->__data.__lock, 0, 1)))
+		return false;
+	m->__data.__owner = grt__sync_tid();
+	m->__data.__nusers++;
+	return true;
+}
+
+/* Of any type that is not full; the last access to the mutex is the exchange. 0. */
+GRT_ALWAYS_INLINE int grt__mutex_release(pthread_mutex_t *m, unsigned users)
+{
+	m->__data.__nusers -= users;
 	m->__data.__owner = 0;
 	if (grt_unlikely(grt_xchg_acqrel(&m->__data.__lock, 0) > 1))
-		grt__futex_wake(&m->__data.__lock, 1, ~0u);
-}
-
-/* Not full. */
-GRT_ALWAYS_INLINE int grt__mutex_unlock(pthread_mutex_t *m)
-{
-	if (grt_likely((m->__data.__kind & MUTEX_TYPE) == PTHREAD_MUTEX_TIMED_NP)) {
-		m->__data.__nusers--;
-		grt__mutex_release(m);
-		return 0;
-	}
-	return grt__mutex_unlock_typed(m);
+		return grt__mutex_wake(m);
+	return 0;
 }
 
 #endif
