@@ -30,6 +30,27 @@ static long real_futex(const struct futex_call *f)
 	return RAW_FUTEX((long)f->addr, f->op, f->val, f->timeout, (long)f->addr2, f->val3);
 }
 
+/*
+ * Can the word be read? The kernel says EFAULT if not; we would fault. It is asked once for a page (by a wait that has already
+ * timed out) and its yes is remembered: a word in a page that was unmapped later is a fault then.
+ */
+static bool readable(const uint32_t *addr)
+{
+	static uintptr_t known[64]; /* atomic: pages, by their low bits */
+	static const struct timespec past = {0, 1};
+	uintptr_t page = (uintptr_t)addr >> 12;
+	uintptr_t *slot = &known[page % GRT_COUNT(known)];
+
+	if (grt_likely(grt_load_relaxed(slot) == page))
+		return true;
+	int saved = errno;
+	bool fault = RAW_FUTEX((long)addr, FUTEX_WAIT_BITSET_PRIVATE, 0, (long)&past, 0, 1) < 0 && errno == EFAULT;
+	errno = saved;
+	if (!fault)
+		grt_store_relaxed(slot, page);
+	return !fault;
+}
+
 /* Relative for FUTEX_WAIT, absolute for FUTEX_WAIT_BITSET. */
 static int64_t futex_deadline(const struct futex_call *f, int cmd, int *error)
 {
@@ -57,6 +78,8 @@ static long futex_wait(const struct futex_call *f, int cmd)
 
 	if (!bitset)
 		return -EINVAL;
+	if (!readable(f->addr))
+		return -EFAULT;
 	int64_t deadline = futex_deadline(f, cmd, &error);
 	if (error)
 		return error;
@@ -87,6 +110,8 @@ static long futex_requeue(const struct futex_call *f, int cmd)
 
 	if (nwake < 0 || nmove < 0)
 		return -EINVAL;
+	if (cmd == FUTEX_CMP_REQUEUE && !readable(f->addr))
+		return -EFAULT;
 	int done = grt__futex_requeue(f->addr, nwake, nmove, f->addr2, cmd == FUTEX_CMP_REQUEUE ? &f->val3 : NULL);
 	if (done < 0)
 		return done;
@@ -152,6 +177,8 @@ static int futex_op(uint32_t *word, uint32_t encoded)
 
 static long futex_wake_op(const struct futex_call *f)
 {
+	if (!readable(f->addr2))
+		return -EFAULT;
 	int second = futex_op(f->addr2, f->val3);
 	if (second < 0)
 		return second;
