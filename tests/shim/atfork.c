@@ -44,6 +44,14 @@ static void *forks(void *arg)
 	return (void *)(long)reap(pid);
 }
 
+static __attribute__((noinline)) void vforks(void)
+{
+	pid_t pid = vfork();
+	if (pid == 0)
+		_exit(0);
+	reap(pid);
+}
+
 static void *touches(void *arg)
 {
 	pthread_mutex_lock(&lock);
@@ -72,10 +80,7 @@ int main(void)
 	CHECK("the same when a thread forks: the parent", strcmp(order, "21ab") == 0);
 
 	order[0] = 0;
-	pid = vfork();
-	if (pid == 0)
-		_exit(0);
-	reap(pid);
+	vforks();
 	CHECK("vfork runs none", order[0] == 0);
 	pid = _Fork();
 	if (pid == 0)
