@@ -183,7 +183,7 @@ static void *forks_deep(void *arg)
 
 int main(void)
 {
-	pthread_t ts[12];
+	pthread_t ts[6];
 	pid_t pid;
 	int fds[2], bad = 0;
 	char ch = 0;
@@ -229,7 +229,7 @@ int main(void)
 
 	flag_set(&stop, 0);
 	sink = fopen("/dev/null", "w");
-	for (long i = 0; i < 4; i++) {
+	for (long i = 0; i < 2; i++) {
 		ts[3 * i] = spawn(busy_malloc, (void *)(i + 1));
 		ts[3 * i + 1] = spawn(busy_stdio, NULL);
 		ts[3 * i + 2] = spawn(busy_locks, NULL);
@@ -250,7 +250,7 @@ int main(void)
 		bad |= (int)(long)join(spawn(forks, (void *)2));
 	CHECK_EQ("20 more, forked by threads", 0, bad);
 	flag_set(&stop, 1);
-	for (int i = 0; i < 12; i++)
+	for (int i = 0; i < 6; i++)
 		join(ts[i]);
 	return check_done();
 }

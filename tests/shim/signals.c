@@ -263,7 +263,7 @@ static void jumps(int sig)
 
 static void *jumped(void *arg)
 {
-	long n = 0;
+	volatile long n = 0;
 	(void)arg;
 	for (volatile int i = 0; i < 50; i++) {
 		int sig = sigsetjmp(env, 1);
@@ -274,16 +274,16 @@ static void *jumped(void *arg)
 				volatile int *null = NULL;
 				*null = 1;
 			}
-			return (void *)-1;
+			return (void *)-1L;
 		}
-		n += sig == (i % 2 ? SIGUSR2 : SIGSEGV) && !is_blocked(sig);
+		n = n + (sig == (i % 2 ? SIGUSR2 : SIGSEGV) && !is_blocked(sig));
 		sched_yield();
 	}
 	return (void *)n;
 }
 
 static __thread char *alt_low;
-static __thread int on_alt;
+static __thread volatile int on_alt; /* raise is declared a leaf: it seems to change nothing here */
 
 static void looks_at_stack(int sig)
 {
@@ -296,7 +296,7 @@ static void looks_at_stack(int sig)
 	/* a switch while on the alternate stack must not mix the threads' stacks */
 	sched_yield();
 	sched_yield();
-	on_alt &= &here >= alt_low;
+	on_alt = on_alt && &here >= alt_low;
 }
 
 static void *has_altstack(void *arg)
