@@ -15,7 +15,7 @@
 #define grt_unlikely(x) __builtin_expect(!!(x), 0)
 #define GRT_NORETURN __attribute__((noreturn))
 #define GRT_NOINLINE __attribute__((noinline))
-#define GRT_COLD __attribute__((cold, noinline))
+#define GRT_COLD_FN __attribute__((cold, noinline))
 #define GRT_HOT __attribute__((hot))
 #define GRT_ALWAYS_INLINE static inline __attribute__((always_inline))
 #define GRT_EXPORT __attribute__((visibility("default")))

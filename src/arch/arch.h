@@ -1,0 +1,44 @@
+/*
+ * What the runtime asks of a CPU. One folder per CPU implements it: switch.S, cpu.h (inline parts), sigctx.h (signal frames).
+ *
+ * The saved frame of a context, from its sp upwards (x86-64): mxcsr (4 bytes), x87 control word (2), padding to 16; r15 r14 r13
+ * r12 rbx rbp; resume address.
+ */
+#ifndef GRT_ARCH_ARCH_H
+#define GRT_ARCH_ARCH_H
+
+#include "base/compiler.h"
+
+/* Saved registers of a context that is not running: everything else is on its stack. */
+struct grt_ctx {
+	void *sp;
+	uintptr_t fs; /* thread pointer; constant for a task */
+};
+
+#if defined(__x86_64__)
+#include "arch/x86_64/cpu.h"
+#include "arch/x86_64/syscall.h"
+#else
+#error "libgrt: this CPU has no folder under src/arch"
+#endif
+
+/*
+ * Saves the caller's callee-saved registers and floating-point control state in `from`, installs `to`'s thread pointer and
+ * stack, calls commit(arg) there if commit is not NULL, and continues `to`.
+ */
+void grt__ctx_switch(struct grt_ctx *from, const struct grt_ctx *to, void (*commit)(void *), void *arg);
+
+/* The same without saving anything: the caller's context is dead or saved elsewhere. */
+void grt__ctx_jump(const struct grt_ctx *to, void (*commit)(void *), void *arg) __attribute__((noreturn));
+
+/* First instructions of a context made by grt__ctx_make: calls fn(arg) with an end-of-stack frame above. */
+void grt__ctx_entry(void);
+
+/* Builds a context that will call fn(arg) on the stack ending at stack_hi; fn must not return. Inherits the caller's
+ * floating-point control state, as a new kernel thread does. */
+void grt__ctx_make(struct grt_ctx *ctx, void *stack_hi, uintptr_t fs, void (*fn)(void *), void *arg);
+
+/* Returns to the context saved in a signal frame (address of its struct rt_sigframe), on whatever kernel thread this is. */
+void grt__sigreturn(void *frame) __attribute__((noreturn));
+
+#endif

@@ -1,0 +1,176 @@
+/*
+ * Context switch for x86-64. Contract: arch/arch.h.
+ *
+ * The resume address is the return address that the call pushed. A switch ends in an indirect jump, not in ret: the return
+ * predictor would always be wrong, the indirect predictor is mostly right.
+ */
+	.text
+
+	.globl	grt__have_fsgsbase
+	.hidden	grt__have_fsgsbase
+
+/* void grt__ctx_switch(struct grt_ctx *from, const struct grt_ctx *to, void (*commit)(void *), void *arg) */
+	.globl	grt__ctx_switch
+	.hidden	grt__ctx_switch
+	.type	grt__ctx_switch, @function
+	.p2align 5
+grt__ctx_switch:
+	.cfi_startproc
+	pushq	%rbp
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset %rbp, 0
+	pushq	%rbx
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset %rbx, 0
+	pushq	%r12
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset %r12, 0
+	pushq	%r13
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset %r13, 0
+	pushq	%r14
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset %r14, 0
+	pushq	%r15
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset %r15, 0
+	subq	$16, %rsp
+	.cfi_adjust_cfa_offset 16
+	stmxcsr	(%rsp)
+	fnstcw	4(%rsp)
+	movq	%rsp, (%rdi)
+	movl	(%rsp), %r10d
+	movzwl	4(%rsp), %r11d
+	movq	8(%rsi), %r8
+	movq	(%rsi), %r9
+	cmpb	$0, grt__have_fsgsbase(%rip)
+	je	.Lslow_fs
+	wrfsbase %r8
+.Lfs_done:
+	movq	%r9, %rsp
+	cmpl	(%rsp), %r10d
+	jne	.Lload_mxcsr
+.Lmxcsr_done:
+	movzwl	4(%rsp), %r8d
+	cmpl	%r8d, %r11d
+	jne	.Lload_fcw
+.Lfcw_done:
+	testq	%rdx, %rdx
+	jz	.Lcommitted
+	movq	%rcx, %rdi
+	subq	$8, %rsp
+	.cfi_adjust_cfa_offset 8
+	callq	*%rdx
+	addq	$8, %rsp
+	.cfi_adjust_cfa_offset -8
+.Lcommitted:
+	addq	$16, %rsp
+	.cfi_adjust_cfa_offset -16
+	popq	%r15
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore %r15
+	popq	%r14
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore %r14
+	popq	%r13
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore %r13
+	popq	%r12
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore %r12
+	popq	%rbx
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore %rbx
+	popq	%rbp
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore %rbp
+	popq	%rcx
+	.cfi_adjust_cfa_offset -8
+	.cfi_register %rip, %rcx
+	jmpq	*%rcx
+	/* From here on: inside the frame again, as after the first subq. */
+	.cfi_adjust_cfa_offset 72
+	.cfi_rel_offset %rip, 64
+	.cfi_rel_offset %rbp, 56
+	.cfi_rel_offset %rbx, 48
+	.cfi_rel_offset %r12, 40
+	.cfi_rel_offset %r13, 32
+	.cfi_rel_offset %r14, 24
+	.cfi_rel_offset %r15, 16
+.Lload_mxcsr:
+	ldmxcsr	(%rsp)
+	jmp	.Lmxcsr_done
+.Lload_fcw:
+	fldcw	4(%rsp)
+	jmp	.Lfcw_done
+.Lslow_fs:
+	/* arch_prctl(ARCH_SET_FS); the callee-saved registers are free, they are saved. */
+	movq	%rdx, %rbx
+	movq	%rcx, %r12
+	movq	%r9, %r13
+	movl	%r10d, %r14d
+	movl	%r11d, %r15d
+	movl	$0x1002, %edi
+	movq	%r8, %rsi
+	movl	$158, %eax
+	syscall
+	movq	%rbx, %rdx
+	movq	%r12, %rcx
+	movq	%r13, %r9
+	movl	%r14d, %r10d
+	movl	%r15d, %r11d
+	jmp	.Lfs_done
+	.cfi_endproc
+	.size	grt__ctx_switch, . - grt__ctx_switch
+
+/* void grt__ctx_jump(const struct grt_ctx *to, void (*commit)(void *), void *arg) */
+	.globl	grt__ctx_jump
+	.hidden	grt__ctx_jump
+	.type	grt__ctx_jump, @function
+	.p2align 4
+grt__ctx_jump:
+	.cfi_startproc
+	/* A throw-away frame to save into, then the ordinary switch. */
+	subq	$24, %rsp
+	.cfi_adjust_cfa_offset 24
+	movq	%rdx, %rcx
+	movq	%rsi, %rdx
+	movq	%rdi, %rsi
+	movq	%rsp, %rdi
+	callq	grt__ctx_switch
+	ud2
+	.cfi_endproc
+	.size	grt__ctx_jump, . - grt__ctx_jump
+
+/* First instructions of a new context: r12 = function, r13 = argument (grt__ctx_make). */
+	.globl	grt__ctx_entry
+	.hidden	grt__ctx_entry
+	.type	grt__ctx_entry, @function
+	.p2align 4
+grt__ctx_entry:
+	.cfi_startproc
+	.cfi_undefined %rip
+	.cfi_undefined %rbp
+	xorl	%ebp, %ebp
+	movq	%r13, %rdi
+	callq	*%r12
+	ud2
+	.cfi_endproc
+	.size	grt__ctx_entry, . - grt__ctx_entry
+
+/* void grt__sigreturn(void *frame) */
+	.globl	grt__sigreturn
+	.hidden	grt__sigreturn
+	.type	grt__sigreturn, @function
+	.p2align 4
+grt__sigreturn:
+	.cfi_startproc
+	.cfi_undefined %rip
+	leaq	8(%rdi), %rsp
+	movl	$15, %eax
+	syscall
+	ud2
+	.cfi_endproc
+	.size	grt__sigreturn, . - grt__sigreturn
+
+	.section .note.GNU-stack,"",@progbits

@@ -1,0 +1,177 @@
+#include "os/os.h"
+#include "base/atomic.h"
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <linux/membarrier.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+
+struct grt_os grt__os;
+
+void *grt__os_alloc(size_t size)
+{
+	long p = grt__sys_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return grt__sys_failed(p) ? NULL : (void *)p;
+}
+
+void grt__os_free(void *p, size_t size)
+{
+	if (p)
+		grt__sys_munmap(p, size);
+}
+
+long grt__os_futex_wait(uint32_t *word, uint32_t expected, int64_t deadline)
+{
+	struct timespec ts, *tsp = NULL;
+	if (deadline != INT64_MAX) {
+		if (deadline < 0)
+			deadline = 0;
+		ts.tv_sec = deadline / 1000000000;
+		ts.tv_nsec = deadline % 1000000000;
+		tsp = &ts;
+	}
+	/* BITSET form: its timeout is absolute and of CLOCK_MONOTONIC. */
+	return grt__sys6(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, expected, tsp, NULL, FUTEX_BITSET_MATCH_ANY);
+}
+
+long grt__os_futex_wake(uint32_t *word, int n)
+{
+	return grt__sys3(SYS_futex, word, FUTEX_WAKE_PRIVATE, n);
+}
+
+void grt__os_membarrier(void)
+{
+	grt__sys3(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+}
+
+long grt__os_read_file(const char *path, char *buf, size_t size)
+{
+	long fd = grt__sys_open(path, 02000000 /* O_CLOEXEC */, 0);
+	if (fd < 0)
+		return fd;
+	size_t n = 0;
+	while (n + 1 < size) {
+		long r = grt__sys_read((int)fd, buf + n, size - 1 - n);
+		if (r < 0 && r != -EINTR) {
+			grt__sys_close((int)fd);
+			return r;
+		}
+		if (r == 0)
+			break;
+		if (r > 0)
+			n += (size_t)r;
+	}
+	buf[n] = '\0';
+	grt__sys_close((int)fd);
+	return (long)n;
+}
+
+bool grt__os_thread_asleep(int tid)
+{
+	char path[48], line[32];
+	grt__format(path, sizeof path, "/proc/self/task/%d/syscall", tid);
+	if (grt__os_read_file(path, line, sizeof line) <= 0)
+		return false;
+	return line[0] >= '0' && line[0] <= '9'; /* else "running" or "-1 ..." */
+}
+
+int64_t grt__os_thread_cputime(int tid)
+{
+	struct timespec ts;
+	/* CPUCLOCK_PERTHREAD | CPUCLOCK_SCHED of the kernel's dynamic clock ids */
+	if (grt__sys2(SYS_clock_gettime, ~(unsigned)tid << 3 | 6, &ts) < 0)
+		return -1;
+	return ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+static void probe_guard(void)
+{
+	size_t size = 2 * grt__os.page_size;
+	char *p = grt__os_alloc(size);
+	if (!p)
+		return;
+	grt__os.guard_madvise = grt__sys_madvise(p, grt__os.page_size, MADV_GUARD_INSTALL) == 0;
+	grt__os_free(p, size);
+}
+
+static int count_cpus(void)
+{
+	uint64_t mask[16384 / 64];
+	long n = grt__sys3(SYS_sched_getaffinity, 0, sizeof mask, mask);
+	int cpus = 0;
+	for (long i = 0; i < n / 8; i++)
+		cpus += __builtin_popcountll(mask[i]);
+	return cpus > 0 ? cpus : 1;
+}
+
+static const char *parse_long(const char *s, long *v)
+{
+	while (*s == ' ' || *s == '\n')
+		s++;
+	for (*v = 0; *s >= '0' && *s <= '9'; s++)
+		*v = *v * 10 + (*s - '0');
+	return s;
+}
+
+/* cpu.max of the cgroup (v2) or cpu.cfs_quota_us (v1), from our own cgroup up to the mount's root. */
+static int read_cpu_quota(void)
+{
+	char line[4096], path[4400], value[64];
+	int quota = 0;
+	if (grt__os_read_file("/proc/self/cgroup", line, sizeof line) <= 0)
+		return 0;
+	for (char *p = line; *p;) {
+		char *end = p;
+		while (*end && *end != '\n')
+			end++;
+		bool v2 = p[0] == '0' && p[1] == ':' && p[2] == ':';
+		if (v2) {
+			char saved = *end;
+			*end = '\0';
+			size_t n = grt__format(path, sizeof path - 16, "/sys/fs/cgroup%s", p + 3);
+			for (;;) {
+				long max, period;
+				while (n > 14 && path[n - 1] == '/')
+					n--;
+				grt__format(path + n, sizeof path - n, "/cpu.max");
+				if (grt__os_read_file(path, value, sizeof value) > 0 && value[0] != 'm') {
+					parse_long(parse_long(value, &max), &period);
+					int q = period > 0 ? (int)((max + period - 1) / period) : 0;
+					if (q > 0 && (!quota || q < quota))
+						quota = q;
+				}
+				if (n <= 14)
+					break;
+				while (n > 14 && path[n - 1] != '/')
+					n--;
+			}
+			*end = saved;
+		}
+		p = *end ? end + 1 : end;
+	}
+	if (!quota && grt__os_read_file("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", value, sizeof value) > 0 && value[0] != '-') {
+		long max, period;
+		parse_long(value, &max);
+		if (grt__os_read_file("/sys/fs/cgroup/cpu/cpu.cfs_period_us", value, sizeof value) > 0) {
+			parse_long(value, &period);
+			quota = period > 0 ? (int)((max + period - 1) / period) : 0;
+		}
+	}
+	return quota;
+}
+
+void grt__os_probe(void)
+{
+	grt__os.page_size = getauxval(AT_PAGESZ) ? getauxval(AT_PAGESZ) : 4096;
+	grt__os.sigframe_size = getauxval(AT_MINSIGSTKSZ);
+	if (grt__os.sigframe_size < 2048)
+		grt__os.sigframe_size = 4096;
+#ifdef __x86_64__
+	grt__have_fsgsbase = (getauxval(AT_HWCAP2) & 2) != 0;
+#endif
+	probe_guard();
+	grt__os.membarrier = grt__sys3(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+	grt__os.ncpu = count_cpus();
+	grt__os.cpu_quota = read_cpu_quota();
+}

@@ -1,0 +1,133 @@
+/*
+ * The operating system, as the runtime sees it: raw system calls under their own names, each the kernel's result or -errno; the
+ * clock through the vDSO; what this kernel can do, probed once; how many CPUs we may use. Nothing here touches libc's errno, and all
+ * of it is async-signal-safe except where said.
+ */
+#ifndef GRT_OS_OS_H
+#define GRT_OS_OS_H
+
+#include "arch/arch.h"
+#include "base/throw.h"
+#include <signal.h>
+#include <time.h>
+
+/* ---- files, memory ---- */
+static inline long grt__sys_open(const char *path, int flags, int mode)
+{
+	return grt__sys4(SYS_openat, -100 /* AT_FDCWD */, path, flags, mode);
+}
+static inline long grt__sys_close(int fd)
+{
+	return grt__sys1(SYS_close, fd);
+}
+static inline long grt__sys_read(int fd, void *buf, size_t n)
+{
+	return grt__sys3(SYS_read, fd, buf, n);
+}
+static inline long grt__sys_write(int fd, const void *buf, size_t n)
+{
+	return grt__sys3(SYS_write, fd, buf, n);
+}
+static inline long grt__sys_fstat(int fd, void *st)
+{
+	return grt__sys2(SYS_fstat, fd, st);
+}
+/* The address or -errno; test with grt__sys_failed. */
+static inline long grt__sys_mmap(void *addr, size_t len, int prot, int flags, int fd, long off)
+{
+	return grt__sys6(SYS_mmap, addr, len, prot, flags, fd, off);
+}
+static inline bool grt__sys_failed(long r)
+{
+	return (unsigned long)r > -4096ul;
+}
+static inline long grt__sys_munmap(void *addr, size_t len)
+{
+	return grt__sys2(SYS_munmap, addr, len);
+}
+static inline long grt__sys_mprotect(void *addr, size_t len, int prot)
+{
+	return grt__sys3(SYS_mprotect, addr, len, prot);
+}
+static inline long grt__sys_madvise(void *addr, size_t len, int advice)
+{
+	return grt__sys3(SYS_madvise, addr, len, advice);
+}
+
+/* Anonymous zeroed memory for the runtime's own tables; NULL when there is none. */
+void *grt__os_alloc(size_t size);
+void grt__os_free(void *p, size_t size);
+
+/* ---- threads, signals ---- */
+static inline int grt__sys_gettid(void)
+{
+	return (int)grt__sys0(SYS_gettid);
+}
+static inline int grt__sys_getpid(void)
+{
+	return (int)grt__sys0(SYS_getpid);
+}
+static inline long grt__sys_tgkill(int pid, int tid, int sig)
+{
+	return grt__sys3(SYS_tgkill, pid, tid, sig);
+}
+static inline long grt__sys_tgsigqueue(int pid, int tid, int sig, siginfo_t *info)
+{
+	return grt__sys4(SYS_rt_tgsigqueueinfo, pid, tid, sig, info);
+}
+static inline long grt__sys_sigprocmask(int how, const uint64_t *set, uint64_t *old)
+{
+	return grt__sys4(SYS_rt_sigprocmask, how, set, old, 8);
+}
+
+/* Sleeps while *word == expected, at most until the absolute CLOCK_MONOTONIC deadline (ns; INT64_MAX: for ever).
+ * 0, -EAGAIN, -EINTR or -ETIMEDOUT. */
+long grt__os_futex_wait(uint32_t *word, uint32_t expected, int64_t deadline);
+long grt__os_futex_wake(uint32_t *word, int n);
+
+/* membarrier(PRIVATE_EXPEDITED): every other thread of this process has passed a full barrier. */
+void grt__os_membarrier(void);
+
+/* The kernel's struct sigaction. */
+struct grt_ksigaction {
+	void *handler;
+	unsigned long flags;
+	void *restorer;
+	uint64_t mask;
+};
+static inline long grt__sys_sigaction(int sig, const struct grt_ksigaction *act, struct grt_ksigaction *old)
+{
+	return grt__sys4(SYS_rt_sigaction, sig, act, old, 8);
+}
+
+/* ---- clock ---- */
+void grt__os_clock_init(void);
+int64_t grt__nanotime(void);              /* CLOCK_MONOTONIC */
+int64_t grt__os_clock(clockid_t clock);   /* any clock, ns; -1 when unknown */
+
+/* ---- features of this kernel, filled by grt__os_probe (boot, once) ---- */
+struct grt_os {
+	bool guard_madvise; /* MADV_GUARD_INSTALL, Linux 6.13 */
+	bool membarrier;    /* PRIVATE_EXPEDITED registered */
+	int ncpu;           /* sched_getaffinity */
+	int cpu_quota;      /* cgroup limit in whole CPUs rounded up; 0: none */
+	size_t page_size;
+	size_t sigframe_size; /* AT_MINSIGSTKSZ, at least 2048 */
+};
+extern struct grt_os grt__os;
+void grt__os_probe(void);
+
+/* ---- procfs ---- */
+/* Reads a small file into buf, NUL-terminated; the length or -errno. */
+long grt__os_read_file(const char *path, char *buf, size_t size);
+/* True when the thread is asleep inside a system call (/proc/self/task/TID/syscall says a number >= 0). */
+bool grt__os_thread_asleep(int tid);
+/* ns of CPU time used by a thread of this process; -1 if it is gone. */
+int64_t grt__os_thread_cputime(int tid);
+
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#define MADV_GUARD_REMOVE 103
+#endif
+
+#endif

@@ -1,0 +1,355 @@
+/*
+ * pthread.h: mutexes, condition variables, read-write locks, barriers, spin locks, once.
+ *
+ * Not wrapped, because libc's serve our objects too: all attribute functions; init and destroy of mutexes, condition
+ * variables, read-write locks and spin locks; spin trylock and unlock; mutex_consistent and getprioceiling.
+ */
+#include "shim/shim.h"
+#include "sync/barrier.h"
+#include "sync/cond.h"
+#include "sync/once.h"
+#include "sync/rwlock.h"
+#include "sync/spin.h"
+
+#ifndef GRT_ALIAS
+#define GRT_ALIAS(other, name)                                                                                         \
+	extern __typeof__(name) other __attribute__((alias(#name), copy(name), visibility("default")))
+#endif
+
+static inline bool booted(void)
+{
+	return grt_likely(grt_load_relaxed(&grt__state) == GRT_BOOTED);
+}
+
+/* ---- mutexes whose code is libc's: robust, priority, process-shared; unknown kinds, for the error ---- */
+
+/* libc and the kernel know the holder of these by its kernel thread. */
+static bool pins(const pthread_mutex_t *m)
+{
+	return (m->__data.__kind & (MUTEX_ROBUST | MUTEX_PI | MUTEX_PP)) && grt__on_task();
+}
+
+static void unpin(void)
+{
+	if (grt__self.g->lock_count > 0) /* locked before boot: not pinned */
+		grt__unlock_os_thread();
+}
+
+/* `call` waits; it is made only if `try` finds the mutex held. */
+#define FULL_LOCK(m, call)                                                                                             \
+	({                                                                                                                 \
+		bool full_pins = pins(m);                                                                                      \
+		if (full_pins)                                                                                                 \
+			grt__lock_os_thread();                                                                                     \
+		int full_r = REAL(pthread_mutex_trylock)(m);                                                                   \
+		if (full_r == EBUSY)                                                                                           \
+			full_r = GRT_BLOCKING(int, false, call);                                                                   \
+		if (full_pins && full_r != 0 && full_r != EOWNERDEAD)                                                          \
+			unpin();                                                                                                   \
+		full_r;                                                                                                        \
+	})
+
+static GRT_NOINLINE int full_lock(pthread_mutex_t *m)
+{
+	return FULL_LOCK(m, REAL(pthread_mutex_lock)(m));
+}
+
+static GRT_NOINLINE int full_trylock(pthread_mutex_t *m)
+{
+	bool pinned = pins(m);
+	if (pinned)
+		grt__lock_os_thread();
+	int r = REAL(pthread_mutex_trylock)(m);
+	if (pinned && r != 0 && r != EOWNERDEAD)
+		unpin();
+	return r;
+}
+
+static GRT_NOINLINE int full_unlock(pthread_mutex_t *m)
+{
+	bool pinned = pins(m);
+	int r = REAL(pthread_mutex_unlock)(m);
+	if (pinned && r != EPERM && r != EINVAL)
+		unpin();
+	return r;
+}
+
+/* sync/cond.c calls these with its own sign of errors. */
+static int hook_lock(pthread_mutex_t *m)
+{
+	return -full_lock(m);
+}
+
+static int hook_unlock(pthread_mutex_t *m)
+{
+	return -full_unlock(m);
+}
+
+__attribute__((constructor)) static void register_hooks(void)
+{
+	grt__mutex_full_lock = hook_lock;
+	grt__mutex_full_unlock = hook_unlock;
+}
+
+/* ---- mutexes ---- */
+
+static GRT_NOINLINE int lock_slow(pthread_mutex_t *m)
+{
+	if (!booted())
+		return REAL(pthread_mutex_lock)(m);
+	if (grt_unlikely(grt__mutex_is_full(m)))
+		return full_lock(m);
+	return -grt__mutex_lock(m);
+}
+
+GRT_EXPORT int pthread_mutex_lock(pthread_mutex_t *m)
+{
+	if (booted() && grt__mutex_is_normal(m) && grt_likely(grt__mutex_lock_normal(m)))
+		return 0;
+	return lock_slow(m);
+}
+GRT_ALIAS(__pthread_mutex_lock, pthread_mutex_lock);
+
+static GRT_NOINLINE int unlock_slow(pthread_mutex_t *m)
+{
+	if (!booted())
+		return REAL(pthread_mutex_unlock)(m);
+	if (grt_unlikely(grt__mutex_is_full(m)))
+		return full_unlock(m);
+	return -grt__mutex_unlock(m);
+}
+
+GRT_EXPORT int pthread_mutex_unlock(pthread_mutex_t *m)
+{
+	if (booted() && grt__mutex_is_normal(m))
+		return grt__mutex_release(m, 1);
+	return unlock_slow(m);
+}
+GRT_ALIAS(__pthread_mutex_unlock, pthread_mutex_unlock);
+
+GRT_EXPORT int pthread_mutex_trylock(pthread_mutex_t *m)
+{
+	if (grt_unlikely(!booted()))
+		return REAL(pthread_mutex_trylock)(m);
+	if (grt_unlikely(grt__mutex_is_full(m)))
+		return full_trylock(m);
+	return -grt__mutex_trylock(m);
+}
+GRT_ALIAS(__pthread_mutex_trylock, pthread_mutex_trylock);
+
+GRT_EXPORT int pthread_mutex_timedlock(pthread_mutex_t *m, const struct timespec *abstime)
+{
+	if (grt_unlikely(!booted()))
+		return REAL(pthread_mutex_timedlock)(m, abstime);
+	if (grt_unlikely(grt__mutex_is_full(m)))
+		return FULL_LOCK(m, REAL(pthread_mutex_timedlock)(m, abstime));
+	return -grt__mutex_clocklock(m, CLOCK_REALTIME, abstime);
+}
+
+GRT_EXPORT int pthread_mutex_clocklock(pthread_mutex_t *m, clockid_t clock, const struct timespec *abstime)
+{
+	if (grt_unlikely(!booted()))
+		return REAL(pthread_mutex_clocklock)(m, clock, abstime);
+	if (grt_unlikely(clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC))
+		return EINVAL;
+	if (grt_unlikely(grt__mutex_is_full(m)))
+		return FULL_LOCK(m, REAL(pthread_mutex_clocklock)(m, clock, abstime));
+	return -grt__mutex_clocklock(m, clock, abstime);
+}
+
+GRT_EXPORT int pthread_mutex_setprioceiling(pthread_mutex_t *m, int ceiling, int *old)
+{
+	return GRT_BLOCKING(int, false, REAL(pthread_mutex_setprioceiling)(m, ceiling, old));
+}
+
+/* ---- condition variables ---- */
+
+static bool cond_is_libcs(const pthread_cond_t *c, const pthread_mutex_t *m)
+{
+	return grt_unlikely(grt__cond_is_shared(c)) && (m->__data.__kind & MUTEX_PSHARED);
+}
+
+GRT_EXPORT int pthread_cond_wait(pthread_cond_t *c, pthread_mutex_t *m)
+{
+	if (grt_unlikely(!booted()))
+		return REAL(pthread_cond_wait)(c, m);
+	if (cond_is_libcs(c, m))
+		return GRT_BLOCKING(int, true, REAL(pthread_cond_wait)(c, m));
+	return -grt__cond_wait(c, m, CLOCK_REALTIME, NULL);
+}
+
+GRT_EXPORT int pthread_cond_timedwait(pthread_cond_t *c, pthread_mutex_t *m, const struct timespec *abstime)
+{
+	if (grt_unlikely(!booted()))
+		return REAL(pthread_cond_timedwait)(c, m, abstime);
+	if (cond_is_libcs(c, m))
+		return GRT_BLOCKING(int, true, REAL(pthread_cond_timedwait)(c, m, abstime));
+	return -grt__cond_wait(c, m, grt__cond_clock(c), abstime);
+}
+
+GRT_EXPORT int pthread_cond_clockwait(pthread_cond_t *c, pthread_mutex_t *m, clockid_t clock,
+                                      const struct timespec *abstime)
+{
+	if (grt_unlikely(!booted()))
+		return REAL(pthread_cond_clockwait)(c, m, clock, abstime);
+	if (cond_is_libcs(c, m))
+		return GRT_BLOCKING(int, true, REAL(pthread_cond_clockwait)(c, m, clock, abstime));
+	return -grt__cond_wait(c, m, clock, abstime);
+}
+
+GRT_EXPORT int pthread_cond_signal(pthread_cond_t *c)
+{
+	if (grt_unlikely(!booted()))
+		return REAL(pthread_cond_signal)(c);
+	if (grt_unlikely(grt__cond_is_shared(c)))
+		return grt__cond_wake(c, 1) ? 0 : REAL(pthread_cond_signal)(c);
+	grt__cond_signal(c, 1);
+	return 0;
+}
+
+GRT_EXPORT int pthread_cond_broadcast(pthread_cond_t *c)
+{
+	if (grt_unlikely(!booted()))
+		return REAL(pthread_cond_broadcast)(c);
+	if (grt_unlikely(grt__cond_is_shared(c))) {
+		grt__cond_wake(c, INT_MAX);
+		return REAL(pthread_cond_broadcast)(c);
+	}
+	grt__cond_signal(c, INT_MAX);
+	return 0;
+}
+
+/* ---- read-write locks ---- */
+
+/* Process-shared: libc's, in a blocking section if it must wait. */
+#define SHARED_RWLOCK(try, call)                                                                                       \
+	({                                                                                                                 \
+		int shared_r = (try);                                                                                          \
+		shared_r == EBUSY ? GRT_BLOCKING(int, false, call) : shared_r;                                                 \
+	})
+
+GRT_EXPORT int pthread_rwlock_rdlock(pthread_rwlock_t *l)
+{
+	if (grt_unlikely(!booted()))
+		return REAL(pthread_rwlock_rdlock)(l);
+	if (grt_unlikely(grt__rwlock_is_shared(l)))
+		return SHARED_RWLOCK(REAL(pthread_rwlock_tryrdlock)(l), REAL(pthread_rwlock_rdlock)(l));
+	return -grt__rwlock_rdlock(l, CLOCK_REALTIME, NULL);
+}
+GRT_ALIAS(__pthread_rwlock_rdlock, pthread_rwlock_rdlock);
+
+GRT_EXPORT int pthread_rwlock_wrlock(pthread_rwlock_t *l)
+{
+	if (grt_unlikely(!booted()))
+		return REAL(pthread_rwlock_wrlock)(l);
+	if (grt_unlikely(grt__rwlock_is_shared(l)))
+		return SHARED_RWLOCK(REAL(pthread_rwlock_trywrlock)(l), REAL(pthread_rwlock_wrlock)(l));
+	return -grt__rwlock_wrlock(l, CLOCK_REALTIME, NULL);
+}
+GRT_ALIAS(__pthread_rwlock_wrlock, pthread_rwlock_wrlock);
+
+GRT_EXPORT int pthread_rwlock_timedrdlock(pthread_rwlock_t *l, const struct timespec *abstime)
+{
+	if (grt_unlikely(!booted()))
+		return REAL(pthread_rwlock_timedrdlock)(l, abstime);
+	if (grt_unlikely(grt__rwlock_is_shared(l)))
+		return GRT_BLOCKING(int, false, REAL(pthread_rwlock_timedrdlock)(l, abstime));
+	return -grt__rwlock_rdlock(l, CLOCK_REALTIME, abstime);
+}
+
+GRT_EXPORT int pthread_rwlock_timedwrlock(pthread_rwlock_t *l, const struct timespec *abstime)
+{
+	if (grt_unlikely(!booted()))
+		return REAL(pthread_rwlock_timedwrlock)(l, abstime);
+	if (grt_unlikely(grt__rwlock_is_shared(l)))
+		return GRT_BLOCKING(int, false, REAL(pthread_rwlock_timedwrlock)(l, abstime));
+	return -grt__rwlock_wrlock(l, CLOCK_REALTIME, abstime);
+}
+
+GRT_EXPORT int pthread_rwlock_clockrdlock(pthread_rwlock_t *l, clockid_t clock, const struct timespec *abstime)
+{
+	if (grt_unlikely(!booted()))
+		return REAL(pthread_rwlock_clockrdlock)(l, clock, abstime);
+	if (grt_unlikely(grt__rwlock_is_shared(l)))
+		return GRT_BLOCKING(int, false, REAL(pthread_rwlock_clockrdlock)(l, clock, abstime));
+	return -grt__rwlock_rdlock(l, clock, abstime);
+}
+
+GRT_EXPORT int pthread_rwlock_clockwrlock(pthread_rwlock_t *l, clockid_t clock, const struct timespec *abstime)
+{
+	if (grt_unlikely(!booted()))
+		return REAL(pthread_rwlock_clockwrlock)(l, clock, abstime);
+	if (grt_unlikely(grt__rwlock_is_shared(l)))
+		return GRT_BLOCKING(int, false, REAL(pthread_rwlock_clockwrlock)(l, clock, abstime));
+	return -grt__rwlock_wrlock(l, clock, abstime);
+}
+
+GRT_EXPORT int pthread_rwlock_tryrdlock(pthread_rwlock_t *l)
+{
+	if (grt_unlikely(!booted() || grt__rwlock_is_shared(l)))
+		return REAL(pthread_rwlock_tryrdlock)(l);
+	return -grt__rwlock_tryrdlock(l);
+}
+GRT_ALIAS(__pthread_rwlock_tryrdlock, pthread_rwlock_tryrdlock);
+
+GRT_EXPORT int pthread_rwlock_trywrlock(pthread_rwlock_t *l)
+{
+	if (grt_unlikely(!booted() || grt__rwlock_is_shared(l)))
+		return REAL(pthread_rwlock_trywrlock)(l);
+	return -grt__rwlock_trywrlock(l);
+}
+GRT_ALIAS(__pthread_rwlock_trywrlock, pthread_rwlock_trywrlock);
+
+GRT_EXPORT int pthread_rwlock_unlock(pthread_rwlock_t *l)
+{
+	if (grt_unlikely(!booted() || grt__rwlock_is_shared(l)))
+		return REAL(pthread_rwlock_unlock)(l);
+	return -grt__rwlock_unlock(l);
+}
+GRT_ALIAS(__pthread_rwlock_unlock, pthread_rwlock_unlock);
+
+/* ---- barriers ---- */
+
+GRT_EXPORT int pthread_barrier_init(pthread_barrier_t *b, const pthread_barrierattr_t *attr, unsigned count)
+{
+	int r = REAL(pthread_barrier_init)(b, attr, count);
+	if (r == 0) /* in every state: it may be waited on after boot */
+		grt__barrier_init(b);
+	return r;
+}
+
+GRT_EXPORT int pthread_barrier_wait(pthread_barrier_t *b)
+{
+	if (grt_unlikely(!booted()))
+		return REAL(pthread_barrier_wait)(b);
+	if (grt_unlikely(grt__barrier_is_shared(b)))
+		return GRT_BLOCKING(int, true, REAL(pthread_barrier_wait)(b));
+	return grt__barrier_wait(b);
+}
+
+GRT_EXPORT int pthread_barrier_destroy(pthread_barrier_t *b)
+{
+	if (grt_unlikely(!booted()))
+		return REAL(pthread_barrier_destroy)(b);
+	if (grt_unlikely(grt__barrier_is_shared(b)))
+		return GRT_BLOCKING(int, false, REAL(pthread_barrier_destroy)(b));
+	grt__barrier_destroy(b);
+	return 0;
+}
+
+/* ---- spin locks, once ---- */
+
+GRT_EXPORT int pthread_spin_lock(pthread_spinlock_t *l)
+{
+	if (grt_unlikely(!booted()))
+		return REAL(pthread_spin_lock)(l);
+	grt__spin_lock(l);
+	return 0;
+}
+
+GRT_EXPORT int pthread_once(pthread_once_t *once, void (*routine)(void))
+{
+	grt__once(once, routine);
+	return 0;
+}
+GRT_ALIAS(__pthread_once, pthread_once);
