@@ -5,6 +5,8 @@
 #include "os/os.h"
 #include "sched/signal.h"
 #include <string.h>
+#include <sys/auxv.h>
+#include <sys/resource.h>
 
 #define OUT (&grt__report_out)
 
@@ -28,32 +30,43 @@ bool grt__crash_reports(int sig)
 
 /* ---- stack overflow ---- */
 
-/* The kernel lets main's stack grow to RLIMIT_STACK and keeps a gap of 1 MiB below; what libc calls the end is a few pages
- * off. */
-static bool in_guard_of(const struct g *gp, uintptr_t addr, uintptr_t sp)
+/* The end of main's stack but for a page: the kernel put the program's name there. */
+static uintptr_t main_stack_hi;
+
+struct stack {
+	uintptr_t guard_lo, lo, hi;
+};
+
+/* Where gp's stack ends and what lies below; false if that is not ours to know (a stack that the program supplied). */
+static bool stack_of(const struct g *gp, struct stack *s)
 {
-	uintptr_t lo = (uintptr_t)gp->stack_lo;
-	if (!lo)
+	if (gp == &grt__main_g) {
+		struct rlimit rl;
+		if (grt__sys4(SYS_prlimit64, 0, RLIMIT_STACK, NULL, &rl) < 0 || rl.rlim_cur >= main_stack_hi)
+			return false;
+		s->hi = main_stack_hi;
+		s->lo = s->hi - rl.rlim_cur;
+		s->guard_lo = s->lo - (1u << 20); /* the gap that the kernel keeps */
+		return true;
+	}
+	if (!gp->map_lo || gp->user_stack)
 		return false;
-	if (gp->map_lo && !gp->user_stack)
-		return addr >= (uintptr_t)gp->map_lo && addr < lo;
-	if (gp != &grt__main_g)
-		return false;
-	return addr + (1u << 20) >= lo && addr < lo + (64u << 10) && sp < lo + (128u << 10);
+	s->guard_lo = (uintptr_t)gp->map_lo;
+	s->lo = (uintptr_t)gp->stack_lo;
+	s->hi = (uintptr_t)gp->stack_hi;
+	return true;
 }
 
-static void report_overflow(const struct g *gp, const struct grt_regs *regs)
+static void report_overflow(const struct g *gp, const struct stack *s, const struct grt_regs *regs)
 {
-	size_t limit = (size_t)(gp->stack_hi - gp->stack_lo);
-	grt__out(OUT, "runtime: goroutine stack exceeds %lu-byte limit\n", (unsigned long)limit);
-	grt__out(OUT, "runtime: sp=0x%lx stack=[0x%lx, 0x%lx]\n", regs->r[GRT_REG_SP], (uintptr_t)gp->stack_lo,
-	         (uintptr_t)gp->stack_hi);
+	grt__out(OUT, "runtime: goroutine stack exceeds %lu-byte limit\n", (unsigned long)(s->hi - s->lo));
+	grt__out(OUT, "runtime: sp=0x%lx stack=[0x%lx, 0x%lx]\n", regs->r[GRT_REG_SP], s->lo, s->hi);
 	grt__out(OUT, "fatal error: stack overflow\n\n");
 	grt__out(OUT, "runtime: goroutine %lu", gp->id);
 	if (gp->name[0])
 		grt__out(OUT, " [%s]", gp->name);
 	grt__out_str(OUT, " overflowed its stack in ");
-	grt__out_str(OUT, grt__traceback_name_sig(regs->r[GRT_REG_PC], false));
+	grt__traceback_name_sig(regs->r[GRT_REG_PC]);
 	grt__out_str(OUT, "\n");
 }
 
@@ -137,8 +150,10 @@ void grt__crash_report_sig(int sig, siginfo_t *si, void *ucontext)
 	bool stacks = level(sig == SIGQUIT, &all, &detail);
 	if (is_fault(sig, si)) {
 		uintptr_t addr = (uintptr_t)si->si_addr;
-		if ((sig == SIGSEGV || sig == SIGBUS) && gp && !gp->is_g0 && in_guard_of(gp, addr, regs.r[GRT_REG_SP]))
-			report_overflow(gp, &regs);
+		struct stack s;
+		if ((sig == SIGSEGV || sig == SIGBUS) && gp && !gp->is_g0 && stack_of(gp, &s) && addr >= s.guard_lo &&
+		    addr < s.lo)
+			report_overflow(gp, &s, &regs);
 		grt__out(OUT, "[signal %s: %s code=0x%x addr=0x%lx pc=0x%lx]\n", signals[sig].name, signals[sig].what,
 		         (unsigned)si->si_code, addr, regs.r[GRT_REG_PC]);
 	} else {
@@ -170,6 +185,7 @@ static void on_throw(void)
 
 void grt__crash_init(void)
 {
+	main_stack_hi = (getauxval(AT_EXECFN) + 4095) & ~4095ul;
 	grt__traceback_init();
 	grt__unwind_init(); /* without it stacks are walked by frame pointers */
 	grt__throw_hook = on_throw;

@@ -33,13 +33,16 @@ static void print_p(struct grt_out *o, const struct p *pp)
 static void print_m(struct grt_out *o, const struct m *mp)
 {
 	const struct p *pp = grt_load_relaxed(&mp->p);
+	uint64_t word = pp ? grt_load_relaxed(&pp->word) : 0;
+	bool held =
+		pp && pp != &grt__no_p && P_STATUS(word) != P_IDLE && P_MID(word) == mp->id; /* else it was taken away */
 	const struct grt_tls *cur = grt_load_relaxed(&mp->cur);
 	grt__out(
 		o,
 		"  M%u: p=%ld curg=%ld mallocing=0 throwing=0 preemptoff= locks=%u dying=0 spinning=%s blocked=%s lockedg=%ld\n",
-		mp->id, pp && pp != &grt__no_p ? (long)pp->id : -1, id_of_g(grt_load_relaxed(&mp->curg)),
-		cur ? grt_load_relaxed(&cur->crit) : 0, bool_name(mp->spinning),
-		bool_name(grt_load_relaxed(&mp->park_word) == 1), id_of_g(grt_load_relaxed(&mp->lockedg)));
+		mp->id, held ? (long)pp->id : -1, id_of_g(grt_load_relaxed(&mp->curg)), cur ? grt_load_relaxed(&cur->crit) : 0,
+		bool_name(mp->spinning), bool_name(!held && !grt_load_relaxed(&mp->curg)),
+		id_of_g(grt_load_relaxed(&mp->lockedg)));
 }
 
 /* Under the allg lock: nothing may block. */
@@ -47,11 +50,14 @@ static void print_g(struct g *gp, void *out)
 {
 	uint32_t status = grt_load_relaxed(&gp->status);
 	uint8_t why = gp->wait_why;
+	const struct m *mp = grt_load_relaxed(&gp->m); /* where it ran last */
+	if (mp && grt_load_relaxed(&mp->curg) != gp)
+		mp = NULL;
 	if (status == G_DEAD)
 		status = 6; /* Go's number */
 	grt__out(out, "  G%lu: status=%u(%s) m=%ld lockedm=%ld\n", gp->id, status,
 	         status == G_WAITING && why < WAIT_LAST && grt__wait_reason_name[why] ? grt__wait_reason_name[why] : "",
-	         id_of_m(grt_load_relaxed(&gp->m)), id_of_m(grt_load_relaxed(&gp->lockedm)));
+	         id_of_m(mp), id_of_m(grt_load_relaxed(&gp->lockedm)));
 }
 
 static void print_procs(struct grt_out *o, uint32_t nprocs, bool detail)

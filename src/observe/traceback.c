@@ -61,11 +61,21 @@ static const struct grt_symbol *find_name(struct grt_module *m, uintptr_t pc)
 	return names[i].known ? &names[i].sym : NULL;
 }
 
-const char *grt__traceback_name_sig(uintptr_t pc, bool is_call)
+/* Without the version of "read@@GLIBC_2.2.5", as debug files have it. */
+static void print_name(const struct grt_symbol *sym)
 {
-	struct grt_module *m = grt__module_find_sig(mods, pc - is_call);
-	const struct grt_symbol *sym = m ? find_name(m, pc - is_call) : NULL;
-	return sym ? sym->name : "?";
+	char name[512];
+	size_t n = 0;
+	for (const char *s = sym ? sym->name : "?"; *s && *s != '@' && n + 1 < sizeof name; s++)
+		name[n++] = *s;
+	name[n] = '\0';
+	grt__out_str(&grt__report_out, name);
+}
+
+void grt__traceback_name_sig(uintptr_t pc)
+{
+	struct grt_module *m = grt__module_find_sig(mods, pc);
+	print_name(m ? find_name(m, pc) : NULL);
 }
 
 /* libgrt's internals: a local symbol of the library, or grt__ where it is linked into a program. */
@@ -99,7 +109,7 @@ static void print_frame(struct frame f)
 		return;
 	}
 	const struct grt_symbol *sym = find_name(m, f.pc - f.is_call);
-	grt__out_str(o, sym ? sym->name : "?");
+	print_name(sym);
 	grt__out_str(o, "(...)\n\t");
 	grt__out_str(o, m->path);
 	grt__out(o, "+0x%lx pc=0x%lx\n", f.pc - m->bias, f.pc);
@@ -196,14 +206,12 @@ static bool regs_of_parked(const struct g *gp, struct grt_regs *regs)
 
 static const char *where_is(struct g *gp, struct grt_regs *regs)
 {
-	const struct m *mp = grt_load_relaxed(&gp->m);
-	uint32_t status = grt_load_relaxed(&gp->status);
-	if (mp || status == G_RUNNING || status == G_SYSCALL) {
-		if (mp && regs_of_sleeper(mp->tid, regs) && on_its_stack(gp, regs->r[GRT_REG_SP]))
-			return NULL;
-		return "goroutine running on other thread; stack unavailable";
-	}
-	return regs_of_parked(gp, regs) ? NULL : "stack unavailable";
+	const struct m *mp = grt_load_relaxed(&gp->m); /* where it ran last; Ms are never freed */
+	if (!mp || grt_load_relaxed(&mp->curg) != gp)
+		return regs_of_parked(gp, regs) ? NULL : "stack unavailable";
+	if (regs_of_sleeper(mp->tid, regs) && on_its_stack(gp, regs->r[GRT_REG_SP]))
+		return NULL;
+	return "goroutine running on other thread; stack unavailable";
 }
 
 /* ---- headers ---- */

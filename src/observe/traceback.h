@@ -49,7 +49,7 @@ void grt__traceback_sig(struct g *gp, const struct grt_regs *regs, enum tracebac
 void grt__traceback_header_sig(struct g *gp);
 /* Frames alone: the first 50 and the last 50 if there are more than 100. */
 void grt__traceback_frames_sig(const struct grt_regs *regs, enum traceback_detail detail);
-/* Name of the function that pc is in (is_call: pc is a return address), or "?". */
-const char *grt__traceback_name_sig(uintptr_t pc, bool is_call);
+/* Prints the name of the function that pc is in, or "?". */
+void grt__traceback_name_sig(uintptr_t pc);
 
 #endif

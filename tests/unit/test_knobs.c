@@ -1,4 +1,9 @@
-/* GODEBUG, GOMAXPROCS, GOTRACEBACK: what is taken, what is refused, what is said about it. */
+/*
+ * GODEBUG, GOMAXPROCS, GOTRACEBACK: what is taken, what is refused, what is said about it.
+ *
+ * libc comes before libgrt.a, so that the test itself stays on plain libc.
+ * CFLAGS: -D_GNU_SOURCE -Wl,--no-as-needed -lc
+ */
 #include "observe/knobs.h"
 #include <check.h>
 #include <stdio.h>

@@ -1,4 +1,10 @@
-/* The module table against the loader's own answers, symbols against libelf's, refresh against readers. */
+/*
+ * The module table against the loader's own answers, symbols against libelf's, refresh against readers.
+ *
+ * libc comes before libgrt.a, so that the test itself stays on plain libc.
+ * CFLAGS: -D_GNU_SOURCE -Wl,--no-as-needed -lc
+ * LDFLAGS: -lelf
+ */
 #include "elf/module.h"
 #include "elf/peek.h"
 #include "elf/symbol.h"

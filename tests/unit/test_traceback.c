@@ -2,6 +2,9 @@
  * Stacks and reports: what a parked, preempted, sleeping, crashed and overflowed task prints; and the negatives: a report calls no
  * malloc, no mutex, no sigprocmask and not the loader, and survives broken stacks.
  * The scheduler is a fake: a few Gs on stacks of the test's own.
+ *
+ * libc comes before libgrt.a, so that the test itself stays on plain libc.
+ * CFLAGS: -D_GNU_SOURCE -Wl,--no-as-needed -lc
  */
 #include "observe/crash.h"
 #include "observe/knobs.h"
@@ -17,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -391,6 +395,7 @@ START_TEST(on_another_m)
 	while (!fake_m.tid || !grt__os_thread_asleep(fake_m.tid))
 		usleep(1000);
 	gp->m = &fake_m;
+	fake_m.curg = gp;
 	gp->status = G_SYSCALL;
 	gp->stack_lo = NULL; /* it is on the pthread's */
 	const char *p = in_order(trace(gp, TRACEBACK_USER), "goroutine 10 [syscall]:\n");
@@ -655,6 +660,23 @@ START_TEST(overflow)
 }
 END_TEST
 
+static void main_overflow_body(void)
+{
+	recurse(0, -1);
+	KEEP_FRAME;
+}
+
+START_TEST(main_overflow)
+{
+	struct rlimit rl = {1 << 20, 8 << 20};
+	setrlimit(RLIMIT_STACK, &rl);
+	const char *p =
+		in_order(crash(main_overflow_body, SIGSEGV), "runtime: goroutine stack exceeds 1048576-byte limit\n");
+	p = in_order(p, "fatal error: stack overflow\n\nruntime: goroutine 1 overflowed its stack in recurse\n");
+	in_order(p, "main_overflow_body(...)\n");
+}
+END_TEST
+
 START_TEST(thrown)
 {
 	const char *p = in_order(crash(do_throw, SIGABRT), "fatal error: broken 7\n\ngoroutine 1 [running]:\n");
@@ -746,6 +768,7 @@ int main(void)
 	tcase_add_test(tc, quit);
 	tcase_add_test(tc, aborted);
 	tcase_add_test(tc, overflow);
+	tcase_add_test(tc, main_overflow);
 	tcase_add_test(tc, thrown);
 	tcase_add_test(tc, foreign);
 	tcase_add_test(tc, sched_lines);
