@@ -60,8 +60,8 @@ static const char *module_path(struct build *b, const char *name, bool first, st
 	return keep_text(b, name, buf, (size_t)n);
 }
 
-/* The header that gcc and every linker make: version 1, pcrel sdata4 pointer, udata4 count, datarel sdata4 table. A module that
- * has another kind is unwound by frame pointers. */
+/* The header that gcc and every linker make: version 1, pcrel sdata4 pointer, udata4 count, datarel sdata4 table. A
+ * module that has another kind is unwound by frame pointers. */
 static void read_eh_hdr(struct grt_module *m, uintptr_t hdr, size_t size)
 {
 	const uint8_t *p = (const uint8_t *)hdr;
@@ -233,8 +233,26 @@ static void reclaim(void)
 	}
 }
 
+static int read_version(struct dl_phdr_info *info, size_t size, void *version)
+{
+	*(uint64_t *)version = info->dlpi_adds + info->dlpi_subs;
+	return 1;
+}
+
+static bool up_to_date(void)
+{
+	uint64_t version = 0;
+	dl_iterate_phdr(read_version, &version);
+	struct grt_modules *mods = grt__modules_get_sig();
+	bool same = mods && mods->version >= version;
+	grt__modules_put_sig(mods);
+	return same;
+}
+
 void grt__modules_refresh(void)
 {
+	if (up_to_date())
+		return;
 	struct grt_modules *mods = build_snapshot();
 	if (!mods)
 		return;                  /* the old table serves on */

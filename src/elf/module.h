@@ -1,22 +1,22 @@
 /*
- * The table of loaded modules: program, libraries, vDSO. Where each lies, its segments (text to unwind through, writable data to
- * scan), its unwind table, its build id.
+ * The table of loaded modules: program, libraries, vDSO. Where each lies, its segments (text to unwind through,
+ * writable data to scan), its unwind table, its build id.
  *
- * The table is an immutable snapshot, sorted by address, published by one pointer. It is built by dl_iterate_phdr in normal
- * context only (boot, after dlopen and dlclose), where the loader's lock may be taken; looking something up takes no lock and may
- * happen anywhere: in a signal handler, in a crash, while the world is stopped.
+ * The table is an immutable snapshot, sorted by address, published by one pointer. It is built by dl_iterate_phdr in
+ * normal context only (boot, after dlopen and dlclose), where the loader's lock may be taken; looking something up
+ * takes no lock and may happen anywhere: in a signal handler, in a crash, while the world is stopped.
  *
  *   reader: readers++ (full barrier); load the pointer; use it; readers--
- *   writer: exchange the pointer; put the old snapshot on the retired list; if readers is 0, nobody can hold anything that was
- *           retired before: unmap it. Else it stays for the next refresh.
+ *   writer: exchange the pointer; put the old snapshot on the retired list; if readers is 0, nobody can hold anything
+ *           that was retired before: unmap it. Else it stays for the next refresh.
  * A snapshot carries the loader's count of loads and unloads, so of two writers the later state wins, in whatever order
  * they publish.
  *
- * Between dlclose's munmap and the refresh the table names memory that is gone: whoever reads a module's memory on a signal path
- * does it by elf/peek.h.
+ * Between dlclose's munmap and the refresh the table names memory that is gone: whoever reads a module's memory on a
+ * signal path does it by elf/peek.h.
  *
- * Cost: 30 to 60 us for 50 modules; 12 KiB. No file is opened, and libelf is not loaded, before a name is asked for
- * (elf/symbol.h).
+ * Cost: 15 to 35 us for a program with 7 modules, 0.1 us if nothing changed; 20 KiB. No file is opened, and libelf is
+ * not loaded, before a name is asked for (elf/symbol.h).
  *
  * Rejected: _dl_find_object (lock-free, but glibc 2.35 and later only, and it knows no writable segments); reading
  * /proc/self/maps (slow, and knows no unwind tables); a lock around the table (a crash may interrupt its holder).
@@ -59,7 +59,8 @@ struct grt_modules {
 	struct grt_segment *segments; /* by address */
 };
 
-/* Normal context (boot, after dlopen and dlclose returned), any thread, no locks. Takes the loader's lock for a moment. */
+/* Normal context (boot, after dlopen and dlclose returned), any thread, no locks held. Takes the loader's lock for a
+ * moment. */
 void grt__modules_refresh(void);
 
 /* Any context. The present table, kept until put; NULL before the first refresh. */

@@ -1,7 +1,7 @@
 /*
- * Reading memory of this process that may not be there: the address may be wild, unmapped meanwhile, or a guard. Never faults,
- * never allocates, async-signal-safe, no lock. One system call (process_vm_readv on ourselves, 0.4 us), or three where a sandbox
- * forbids it (/proc/self/mem).
+ * Reading memory of this process that may not be there: the address may be wild, unmapped meanwhile, or a guard. Never
+ * faults, never allocates, async-signal-safe, no lock. One system call (process_vm_readv on ourselves, 0.4 us), or
+ * three where a sandbox forbids it (/proc/self/mem).
  *
  * Rejected: a SIGSEGV handler with a landing pad (the program owns the handler, and we run inside one), mincore (says
  * nothing about protection or guards), write(2) to a pipe (two descriptors to keep).

@@ -1,15 +1,16 @@
 /*
  * Names of functions, from the symbol tables of the files that modules were loaded from.
  *
- * A file is opened and mapped when the first name in its module is asked for, with raw system calls, and stays mapped as long as
- * the table of modules lives: nothing is paid by programs that never print a stack, and at crash time nothing is
- * allocated and no lock is taken. The tables looked at, in this order: .symtab of the file; .symtab of its separate debug
- * file (/usr/lib/debug/.build-id); .dynsym of the file; and .dynsym in memory, for the vDSO and for files that are gone. A file whose
- * build id is not the one in memory (upgraded under a running program) is not believed.
+ * A file is opened and mapped when the first name in its module is asked for, with raw system calls, and stays mapped
+ * as long as the table of modules lives: nothing is paid by programs that never print a stack, and at crash time
+ * nothing is allocated and no lock is taken. The tables looked at, in this order: .symtab of the file; .symtab of its
+ * separate debug file (/usr/lib/debug/.build-id); .dynsym of the file; and .dynsym in memory, for the vDSO and for
+ * files that are gone. A file whose build id is not the one in memory (upgraded under a running program) is not
+ * believed.
  *
- * Rejected: libelf. It allocates by malloc at elf_begin and at every section, so a crash could not use it; and preparing
- * every module's table at boot would open and read each file of each threaded process, for names hardly one of them prints. The unit
- * test compares this file's answers with libelf's.
+ * Rejected: libelf. It allocates by malloc at elf_begin and at every section, so a crash could not use it; and
+ * preparing every module's table at boot would open and read each file of each threaded process, for names hardly one
+ * of them prints. The unit test compares this file's answers with libelf's.
  */
 #ifndef GRT_ELF_SYMBOL_H
 #define GRT_ELF_SYMBOL_H

@@ -1,5 +1,6 @@
 /*
- * What a process says before it dies of a signal that the program leaves at its default, or of a broken invariant of ours:
+ * What a process says before it dies of a signal that the program leaves at its default, or of a broken invariant of
+ * ours:
  *
  *     [signal SIGSEGV: segmentation violation code=0x1 addr=0x0 pc=0x55d0c0a011b9]
  *
@@ -10,8 +11,8 @@
  *     rax    0x0
  *     ...
  *
- * GOTRACEBACK says whose stacks (knobs.h). The report changes nothing: the caller raises the signal again with its default
- * action, so the exit status and the core are what they would have been.
+ * GOTRACEBACK says whose stacks (knobs.h). The report changes nothing: the caller raises the signal again with its
+ * default action, so the exit status and the core are what they would have been.
  */
 #ifndef GRT_OBSERVE_CRASH_H
 #define GRT_OBSERVE_CRASH_H
@@ -19,7 +20,8 @@
 #include "base/compiler.h"
 #include <signal.h>
 
-/* Boot: loads the unwinder, registers with grt__throw and sched/signal.c. Normal context; may allocate. After grt__modules_refresh. */
+/* Boot: loads the unwinder, registers with grt__throw and sched/signal.c. Normal context; may allocate. After
+ * grt__modules_refresh. */
 void grt__crash_init(void);
 
 /* True for the signals whose default action gets a report. */

@@ -1,9 +1,9 @@
 /*
  * GODEBUG, GOMAXPROCS and GOTRACEBACK, with Go's syntax and meaning.
  *
- * They are read once, from the environment that the program was started with: a later setenv changes nothing, as in Go. Parsing is
- * silent, because the constructor runs in every child process; what is wrong is said at boot, one line each, when the value would
- * first have mattered.
+ * They are read once, from the environment that the program was started with: a later setenv changes nothing, as in
+ * Go. Parsing is silent, because the constructor runs in every child process; what is wrong is said at boot, one line
+ * each, when the value would first have mattered.
  */
 #ifndef GRT_OBSERVE_KNOBS_H
 #define GRT_OBSERVE_KNOBS_H

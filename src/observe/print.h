@@ -1,6 +1,6 @@
 /*
- * Collected output to standard error: reports are many lines, and a write(2) for each would be torn apart by other threads and
- * cost more than the lines. Async-signal-safe; the buffer is the caller's.
+ * Collected output to standard error: reports are many lines, and a write(2) for each would be torn apart by other
+ * threads and cost more than the lines. Async-signal-safe; the buffer is the caller's.
  */
 #ifndef GRT_OBSERVE_PRINT_H
 #define GRT_OBSERVE_PRINT_H

@@ -1,11 +1,11 @@
 /*
- * GODEBUG=schedtrace=MS[,scheddetail=1]: the state of the scheduler every MS milliseconds on standard error, in Go's format, so
- * that what is known about reading it, and the tools that do, hold:
+ * GODEBUG=schedtrace=MS[,scheddetail=1]: the state of the scheduler every MS milliseconds on standard error, in Go's
+ * format, so that what is known about reading it, and the tools that do, hold:
  *
  *     SCHED 1004ms: gomaxprocs=2 idleprocs=1 threads=4 spinningthreads=0 needspinning=0 idlethreads=1 runqueue=0 [0 0] pid=123
  *
- * The pid at the end is our addition: children inherit GODEBUG, and their lines mix. With scheddetail a line for each P, M and G
- * follows. The numbers are read without stopping anybody, so they need not add up.
+ * The pid at the end is our addition: children inherit GODEBUG, and their lines mix. With scheddetail a line for each
+ * P, M and G follows. The numbers are read without stopping anybody, so they need not add up.
  */
 #ifndef GRT_OBSERVE_SCHEDTRACE_H
 #define GRT_OBSERVE_SCHEDTRACE_H

@@ -9,7 +9,8 @@ enum { HEAD_FRAMES = 50, TAIL_FRAMES = 50, NAMES = 1024 };
 static char out_buf[8192];
 struct grt_out grt__report_out = {.buf = out_buf, .size = sizeof out_buf};
 
-/* Kernel thread that reports; 0: none. Not a grt_lock: whoever crashes may hold any rank, and must notice that it is itself. */
+/* Kernel thread that reports; 0: none. Not a grt_lock: whoever crashes may hold any rank, and must notice that it is
+ * itself. */
 static int32_t reporter;
 static struct grt_modules *mods; /* reporter's */
 

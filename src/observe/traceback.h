@@ -7,10 +7,10 @@
  *     main_loop(...)
  *     	/usr/bin/program+0x1234 pc=0x55555555234
  *
- * A frame names the function and, instead of file and line, module and offset, as addr2line and gdb take them. Registers come
- * from: the switch's frame (parked), the signal frame (preempted), the ucontext (the thread that reports), procfs (asleep
- * in a system call on another M: pc and sp only, so the walk ends at the first function that needs more, usually one built
- * without optimisation). A task that runs on another M cannot be looked at.
+ * A frame names the function and, instead of file and line, module and offset, as addr2line and gdb take them.
+ * Registers come from: the switch's frame (parked), the signal frame (preempted), the ucontext (the thread that
+ * reports), procfs (asleep in a system call on another M: pc and sp only, so the walk ends at the first function that
+ * needs more, usually one built without optimisation). A task that runs on another M cannot be looked at.
  *
  * Nothing here allocates from the heap, takes a lock of the loader or libc, or faults. Stack need: 12 KiB.
  */
@@ -30,8 +30,9 @@ enum traceback_detail {
 void grt__traceback_init(void);
 
 /*
- * Any context. A report: one at a time in the process. False if the calling thread is inside one already (it crashed while
- * reporting); waits for another thread's, which usually ends the process. Holds the module table between begin and end.
+ * Any context. A report: one at a time in the process. False if the calling thread is inside one already (it crashed
+ * while reporting); waits for another thread's, which usually ends the process. Holds the module table between begin
+ * and end.
  */
 bool grt__report_begin_sig(void);
 void grt__report_end_sig(void);

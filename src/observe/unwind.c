@@ -224,7 +224,8 @@ static bool store_slot(void **slot, void *value)
 	return true;
 }
 
-/* Points the import `name` of a loaded library at fn; what it was bound to goes to *next. True if it has no such import. */
+/* Points the import `name` of a loaded library at fn; what it was bound to goes to *next. True if it has no such
+ * import. */
 static bool rebind(const struct link_map *lm, const char *name, void *fn, void **next)
 {
 	const ElfW(Sym) *syms = NULL;

@@ -119,7 +119,8 @@ START_TEST(names)
 }
 END_TEST
 
-/* Every sized function that libelf sees in a file must be found by an address in it, under one of the names at its place. */
+/* Every sized function that libelf sees in a file must be found by an address in it, under one of the names at its
+ * place. */
 static void compare_with_libelf(struct grt_modules *mods, struct grt_module *m, GElf_Word type, int *compared)
 {
 	struct grt_symbol sym;

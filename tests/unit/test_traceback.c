@@ -1,7 +1,7 @@
 /*
- * Stacks and reports: what a parked, preempted, sleeping, crashed and overflowed task prints; and the negatives: a report calls no
- * malloc, no mutex, no sigprocmask and not the loader, and survives broken stacks.
- * The scheduler is a fake: a few Gs on stacks of the test's own.
+ * Stacks and reports: what a parked, preempted, sleeping, crashed and overflowed task prints; and the negatives: a
+ * report calls no malloc, no mutex, no sigprocmask and not the loader, and survives broken stacks. The scheduler is a
+ * fake: a few Gs on stacks of the test's own.
  *
  * libc comes before libgrt.a, so that the test itself stays on plain libc.
  * CFLAGS: -D_GNU_SOURCE -Wl,--no-as-needed -lc

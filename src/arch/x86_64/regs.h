@@ -1,6 +1,6 @@
 /*
- * The register set of a context that is looked at from outside: where an unwinder starts. Filled from what a switch, a signal
- * or the kernel's procfs left.
+ * The register set of a context that is looked at from outside: where an unwinder starts. Filled from what a switch, a
+ * signal or the kernel's procfs left.
  */
 #ifndef GRT_ARCH_X86_64_REGS_H
 #define GRT_ARCH_X86_64_REGS_H
