@@ -24,7 +24,36 @@ struct ret_search {
 	bool main_seen;
 };
 
-/* The first readable `ret` at or after `from` in an executable segment of the module that contains it. */
+/* The first `ret` in the n bytes at `from`, as far as they are readable code of this module; or NULL. */
+static const unsigned char *ret_from(const struct dl_phdr_info *info, const unsigned char *from, size_t n)
+{
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
+		const unsigned char *lo = (const unsigned char *)info->dlpi_addr + ph->p_vaddr, *hi = lo + ph->p_filesz;
+
+		if (ph->p_type == PT_LOAD && (ph->p_flags & (PF_R | PF_X)) == (PF_R | PF_X) && from >= lo && from < hi)
+			return memchr(from, 0xc3, n < (size_t)(hi - from) ? n : (size_t)(hi - from));
+	}
+	return NULL;
+}
+
+/* Best the one of _fini or _init: those have no unwind information, so a backtrace from a constructor ends there, where in
+ * another function it would be led astray. */
+static const unsigned char *ret_of(const struct dl_phdr_info *info, const unsigned char *caller)
+{
+	const unsigned char *ret = NULL;
+
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		if (info->dlpi_phdr[i].p_type != PT_DYNAMIC)
+			continue;
+		const ElfW(Dyn) *d = (const ElfW(Dyn) *)(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr);
+		for (; d->d_tag != DT_NULL && ret == NULL; d++)
+			if (d->d_tag == DT_FINI || d->d_tag == DT_INIT)
+				ret = ret_from(info, (const unsigned char *)info->dlpi_addr + d->d_un.d_ptr, 64);
+	}
+	return ret != NULL || caller == NULL ? ret : ret_from(info, caller, SIZE_MAX);
+}
+
 static int ret_in_module(struct dl_phdr_info *info, size_t size, void *arg)
 {
 	struct ret_search *s = arg;
@@ -34,20 +63,13 @@ static int ret_in_module(struct dl_phdr_info *info, size_t size, void *arg)
 	s->main_seen = true;
 	for (int i = 0; i < info->dlpi_phnum; i++) {
 		const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
-		const unsigned char *lo = (const unsigned char *)info->dlpi_addr + ph->p_vaddr;
-		bool here = s->caller >= lo && s->caller < lo + ph->p_memsz;
-
-		if (ph->p_type != PT_LOAD || (ph->p_flags & (PF_R | PF_X)) != (PF_R | PF_X) || !(here || is_main))
-			continue;
-		const unsigned char *from = here ? s->caller : lo;
-		const unsigned char *ret = memchr(from, 0xc3, (size_t)(lo + ph->p_filesz - from));
-		if (ret == NULL)
-			ret = memchr(lo, 0xc3, ph->p_filesz);
-		if (here || ret != NULL)
-			s->ret = ret;
-		if (here)
+		if (ph->p_type == PT_LOAD && (uintptr_t)s->caller - info->dlpi_addr - ph->p_vaddr < ph->p_memsz) {
+			s->ret = ret_of(info, s->caller);
 			return 1;
+		}
 	}
+	if (is_main)
+		s->ret = ret_of(info, NULL);
 	return 0;
 }
 
