@@ -7,7 +7,7 @@
  * (dl_entry.S). Rejected: searching the RPATH and RUNPATH ourselves with RTLD_DI_SERINFO, which knows neither the loader's
  * whole chain of RPATHs, nor DF_1_NODEFLIB, nor the rules for a library that is already loaded.
  */
-#include "shim/hooks.h"
+#include "sched/tcb.h"
 #include "shim/shim.h"
 #include <link.h>
 #include <string.h>
@@ -93,6 +93,8 @@ void *grt__dlopen_from(const char *file, int mode, void *caller)
 {
 	void *ret = ret_like(file, caller);
 
+	if (grt__self.in_vfork)
+		return REAL(dlopen)(file, mode);
 	grt__dlopen_enter();
 	void *h = ret == NULL ? REAL(dlopen)(file, mode)
 	                      : grt__call_through(ret, (void *)REAL(dlopen), (long)file, mode, 0);
@@ -106,6 +108,8 @@ void *grt__dlmopen_from(Lmid_t ns, const char *file, int mode, void *caller)
 {
 	void *ret = ret_like(file, caller);
 
+	if (grt__self.in_vfork)
+		return REAL(dlmopen)(ns, file, mode);
 	grt__dlopen_enter();
 	void *h = ret == NULL ? REAL(dlmopen)(ns, file, mode)
 	                      : grt__call_through(ret, (void *)REAL(dlmopen), ns, (long)file, mode);
@@ -117,7 +121,7 @@ void *grt__dlmopen_from(Lmid_t ns, const char *file, int mode, void *caller)
 
 GRT_EXPORT int dlclose(void *handle)
 {
-	if (grt_load_relaxed(&grt__state) != GRT_BOOTED)
+	if (grt_load_relaxed(&grt__state) != GRT_BOOTED || grt__self.in_vfork)
 		return REAL(dlclose)(handle);
 	grt__dlopen_enter();
 	int r = REAL(dlclose)(handle);

@@ -4,7 +4,9 @@
  * the thread that entered). FAKE_TASK=0 in the environment leaves everything cold. FAKE_STATS=fd prints the counts
  * at exit to that descriptor. See build.sh.
  */
-#include "shim/hooks.h"
+#include "api/boot.h"
+#include "sched/signal.h"
+#include "sched/tcb.h"
 #include "shim/shim.h"
 #include "os/os.h"
 #include "sync/futex.h"
