@@ -96,8 +96,8 @@ void *grt__dlopen_from(const char *file, int mode, void *caller)
 	if (grt__self.in_vfork)
 		return REAL(dlopen)(file, mode);
 	grt__dlopen_enter();
-	void *h = ret == NULL ? REAL(dlopen)(file, mode)
-	                      : grt__call_through(ret, (void *)REAL(dlopen), (long)file, mode, 0);
+	void *h =
+		ret == NULL ? REAL(dlopen)(file, mode) : grt__call_through(ret, (void *)REAL(dlopen), (long)file, mode, 0);
 	int saved_errno = errno;
 	grt__dlopen_leave();
 	errno = saved_errno;
