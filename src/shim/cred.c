@@ -2,9 +2,9 @@
  * unistd.h, grp.h: credentials. In the kernel they belong to a thread, in POSIX to the process; libc's own broadcast knows
  * threads only (and never ends when a task runs its handler), so the runtime has one.
  */
-#include "shim/hooks.h"
-#include "shim/shim.h"
 #include "arch/arch.h"
+#include "sched/signal.h"
+#include "shim/shim.h"
 #include <sys/syscall.h>
 
 /* Booted. A vfork child is a process of one thread. */

@@ -7,7 +7,7 @@
  * (dl_entry.S). Rejected: searching the RPATH and RUNPATH ourselves with RTLD_DI_SERINFO, which knows neither the loader's
  * whole chain of RPATHs, nor DF_1_NODEFLIB, nor the rules for a library that is already loaded.
  */
-#include "shim/hooks.h"
+#include "sched/tcb.h"
 #include "shim/shim.h"
 #include <link.h>
 #include <string.h>
@@ -24,7 +24,36 @@ struct ret_search {
 	bool main_seen;
 };
 
-/* The first readable `ret` at or after `from` in an executable segment of the module that contains it. */
+/* The first `ret` in the n bytes at `from`, as far as they are readable code of this module; or NULL. */
+static const unsigned char *ret_from(const struct dl_phdr_info *info, const unsigned char *from, size_t n)
+{
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
+		const unsigned char *lo = (const unsigned char *)info->dlpi_addr + ph->p_vaddr, *hi = lo + ph->p_filesz;
+
+		if (ph->p_type == PT_LOAD && (ph->p_flags & (PF_R | PF_X)) == (PF_R | PF_X) && from >= lo && from < hi)
+			return memchr(from, 0xc3, n < (size_t)(hi - from) ? n : (size_t)(hi - from));
+	}
+	return NULL;
+}
+
+/* Best the one of _fini or _init: those have no unwind information, so a backtrace from a constructor ends there, where in
+ * another function it would be led astray. */
+static const unsigned char *ret_of(const struct dl_phdr_info *info, const unsigned char *caller)
+{
+	const unsigned char *ret = NULL;
+
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		if (info->dlpi_phdr[i].p_type != PT_DYNAMIC)
+			continue;
+		const ElfW(Dyn) *d = (const ElfW(Dyn) *)(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr);
+		for (; d->d_tag != DT_NULL && ret == NULL; d++)
+			if (d->d_tag == DT_FINI || d->d_tag == DT_INIT)
+				ret = ret_from(info, (const unsigned char *)info->dlpi_addr + d->d_un.d_ptr, 64);
+	}
+	return ret != NULL || caller == NULL ? ret : ret_from(info, caller, SIZE_MAX);
+}
+
 static int ret_in_module(struct dl_phdr_info *info, size_t size, void *arg)
 {
 	struct ret_search *s = arg;
@@ -34,20 +63,13 @@ static int ret_in_module(struct dl_phdr_info *info, size_t size, void *arg)
 	s->main_seen = true;
 	for (int i = 0; i < info->dlpi_phnum; i++) {
 		const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
-		const unsigned char *lo = (const unsigned char *)info->dlpi_addr + ph->p_vaddr;
-		bool here = s->caller >= lo && s->caller < lo + ph->p_memsz;
-
-		if (ph->p_type != PT_LOAD || (ph->p_flags & (PF_R | PF_X)) != (PF_R | PF_X) || !(here || is_main))
-			continue;
-		const unsigned char *from = here ? s->caller : lo;
-		const unsigned char *ret = memchr(from, 0xc3, (size_t)(lo + ph->p_filesz - from));
-		if (ret == NULL)
-			ret = memchr(lo, 0xc3, ph->p_filesz);
-		if (here || ret != NULL)
-			s->ret = ret;
-		if (here)
+		if (ph->p_type == PT_LOAD && (uintptr_t)s->caller - info->dlpi_addr - ph->p_vaddr < ph->p_memsz) {
+			s->ret = ret_of(info, s->caller);
 			return 1;
+		}
 	}
+	if (is_main)
+		s->ret = ret_of(info, NULL);
 	return 0;
 }
 
@@ -71,9 +93,11 @@ void *grt__dlopen_from(const char *file, int mode, void *caller)
 {
 	void *ret = ret_like(file, caller);
 
+	if (grt__self.in_vfork)
+		return REAL(dlopen)(file, mode);
 	grt__dlopen_enter();
-	void *h = ret == NULL ? REAL(dlopen)(file, mode)
-	                      : grt__call_through(ret, (void *)REAL(dlopen), (long)file, mode, 0);
+	void *h =
+		ret == NULL ? REAL(dlopen)(file, mode) : grt__call_through(ret, (void *)REAL(dlopen), (long)file, mode, 0);
 	int saved_errno = errno;
 	grt__dlopen_leave();
 	errno = saved_errno;
@@ -84,6 +108,8 @@ void *grt__dlmopen_from(Lmid_t ns, const char *file, int mode, void *caller)
 {
 	void *ret = ret_like(file, caller);
 
+	if (grt__self.in_vfork)
+		return REAL(dlmopen)(ns, file, mode);
 	grt__dlopen_enter();
 	void *h = ret == NULL ? REAL(dlmopen)(ns, file, mode)
 	                      : grt__call_through(ret, (void *)REAL(dlmopen), ns, (long)file, mode);
@@ -95,7 +121,7 @@ void *grt__dlmopen_from(Lmid_t ns, const char *file, int mode, void *caller)
 
 GRT_EXPORT int dlclose(void *handle)
 {
-	if (grt_load_relaxed(&grt__state) != GRT_BOOTED)
+	if (grt_load_relaxed(&grt__state) != GRT_BOOTED || grt__self.in_vfork)
 		return REAL(dlclose)(handle);
 	grt__dlopen_enter();
 	int r = REAL(dlclose)(handle);

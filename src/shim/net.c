@@ -50,8 +50,7 @@ GRT_ALIAS(__send, send);
 
 GRT_EXPORT ssize_t sendto(int fd, const void *buf, size_t n, int flags, __CONST_SOCKADDR_ARG addr, socklen_t len)
 {
-	return GRT_BLOCKING_IF(msg_sleeps(flags), ssize_t, false,
-	                       REAL(sendto)(fd, buf, n, flags, addr.__sockaddr__, len));
+	return GRT_BLOCKING_IF(msg_sleeps(flags), ssize_t, false, REAL(sendto)(fd, buf, n, flags, addr.__sockaddr__, len));
 }
 
 GRT_EXPORT ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)

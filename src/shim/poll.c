@@ -56,8 +56,7 @@ GRT_EXPORT int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeou
 GRT_EXPORT int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask,
                            size_t size)
 {
-	return GRT_BLOCKING_IF(ts_sleeps(timeout), int, ts_lasts(timeout),
-	                       REAL(__ppoll_chk)(fds, n, timeout, mask, size));
+	return GRT_BLOCKING_IF(ts_sleeps(timeout), int, ts_lasts(timeout), REAL(__ppoll_chk)(fds, n, timeout, mask, size));
 }
 
 GRT_EXPORT int select(int n, fd_set *r, fd_set *w, fd_set *e, struct timeval *timeout)

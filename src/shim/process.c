@@ -2,7 +2,7 @@
  * unistd.h, spawn.h, stdlib.h: making processes. fork is libc's (the runtime's part is an atfork handler, which daemon and
  * forkpty run too); exec and _exit need nothing. posix_spawn and system use libc's internal names only.
  */
-#include "shim/hooks.h"
+#include "api/boot.h"
 #include "shim/shim.h"
 
 /* The fork without handlers: the child's runtime is told by us. */

@@ -4,11 +4,14 @@
  * the thread that entered). FAKE_TASK=0 in the environment leaves everything cold. FAKE_STATS=fd prints the counts
  * at exit to that descriptor. See build.sh.
  */
-#include "shim/hooks.h"
+#include "api/boot.h"
+#include "sched/signal.h"
+#include "sched/tcb.h"
 #include "shim/shim.h"
 #include "os/os.h"
 #include "sync/futex.h"
 #include <stdio.h>
+#include <string.h>
 
 GRT_TLS struct grt_tls grt__self;
 int grt__state;
@@ -18,14 +21,15 @@ static struct {
 } count;
 static pid_t pid;
 
-__attribute__((constructor)) static void start(void)
+/* Linked with -z initfirst as libgrt.so is: libc is not initialised yet, getenv finds nothing. */
+__attribute__((constructor)) static void start(int argc, char **argv, char **envp)
 {
-	const char *e = getenv("FAKE_TASK");
-
+	(void)argc, (void)argv;
 	grt__real_init();
 	pid = getpid();
-	if (e != NULL && *e == '0')
-		return;
+	for (; *envp != NULL; envp++)
+		if (strcmp(*envp, "FAKE_TASK=0") == 0)
+			return;
 	grt__state = GRT_BOOTED;
 	grt__self.g = &fake_g;
 	fake_g.tls = &grt__self;

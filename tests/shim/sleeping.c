@@ -29,7 +29,9 @@ static long ms_now(void)
 		int e_ = errno;                                                                                                \
 		t_ = ms_now() - t_;                                                                                            \
 		printf("%s = %ld, errno %d, %s\n", #call, r_, e_,                                                              \
-		       t_ < (lo) ? "too short" : t_ >= (lo) + 400 ? "too long" : "in time");                                     \
+		       t_ < (lo)          ? "too short"                                                                        \
+		       : t_ >= (lo) + 400 ? "too long"                                                                         \
+		                          : "in time");                                                                        \
 	} while (0)
 
 static struct timespec after(clockid_t c, long ms)
