@@ -9,7 +9,11 @@
 
 #include "base/compiler.h"
 
-struct grt_ctx;
+/* Saved registers of a context that is not running: everything else is on its stack. */
+struct grt_ctx {
+	void *sp;
+	uintptr_t fs; /* thread pointer; constant for a task */
+};
 
 #if defined(__x86_64__)
 #include "arch/x86_64/cpu.h"

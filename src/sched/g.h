@@ -4,12 +4,6 @@
 #ifndef GRT_SCHED_G_H
 #define GRT_SCHED_G_H
 
-/* Saved registers of a G that is not running: everything else is on its stack (arch/arch.h). */
-struct grt_ctx {
-	void *sp;    /* top: mxcsr and x87 control word, callee-saved registers, resume address */
-	uintptr_t fs; /* thread pointer; constant for a G */
-};
-
 /* One queued, thread-directed signal. */
 struct g_signal {
 	struct g_signal *next;
@@ -26,7 +20,7 @@ struct g {
 	uint8_t special;     /* nonzero: the switch takes its slow path (signal mask, pending signals, locked M) */
 	uint8_t preempted;   /* resumes through sigreturn of frame; owner M */
 	uint8_t is_g0;
-	int64_t wait_since;  /* ns; set when a trace could want it (see grt__park) */
+	uint64_t wait_since; /* cycle counter when it parked */
 	struct parker park;
 
 	/* identity */
@@ -52,7 +46,9 @@ struct g {
 	struct parker *joiner;  /* valid when join_state is JOIN_WAITED */
 	uint8_t detached;
 	uint8_t internal;
-	void *frame;            /* preempt.c: copy of the signal frame of a preempted task; kept for reuse */
+	void *frame;            /* preempt.c: small stack and copy of a preempted task's signal frame; kept for reuse */
+	size_t frame_size;
+	void *frame_uc;         /* the copy's ucontext */
 
 	/* LockOSThread */
 	struct m *lockedm;
@@ -60,15 +56,15 @@ struct g {
 
 	/* signal.c */
 	uint64_t sigmask;          /* the task's own mask; owner task */
-	struct g_signal *sigqueue; /* signal lock */
+	struct g_signal *sigqueue; /* signal lock: directed signals not yet delivered, oldest first */
+	uint8_t in_sigwait;        /* in a sigwait-like call: blocked signals go to its M too */
 	uint32_t sigpending;       /* atomic: sigqueue is not empty, or a process-directed signal waits for this task */
 	void *altstack_sp;         /* sigaltstack of the task */
 	size_t altstack_size;
 	int altstack_flags;
 
 	uint64_t syscalls;      /* blocking sections entered; statistics */
-	bool slow_block;        /* the last blocking section lasted; predicts the next */
-	struct grt_list all;    /* allg lock */
+	uint8_t slow_block[2];  /* by may_last: the last blocking section of that kind lost its P; predicts the next */
 	void *task_local;       /* api/ */
 };
 
@@ -81,14 +77,13 @@ struct m {
 	struct g *curg;        /* task that it runs, or NULL on g0; owner M writes, others read as a hint */
 	struct g g0;           /* the scheduler's own context */
 	struct p *nextp;       /* P handed over while asleep; published by park_word */
-	uint32_t park_word;    /* atomic: kernel futex, 1 asleep, 0 go */
+	uint32_t park_word;    /* atomic: kernel futex, 1: notified */
 	uint8_t spinning;      /* counted in sched.nspinning */
-	uint8_t blocked_p;     /* left its P in a blocking section (p is still set, word SYSCALL) */
+	uint8_t steal_next;    /* sysmon found a stuck runnext: take it; published by park_word */
 	uint64_t kmask;        /* the kernel's signal mask of this thread; owner M */
 	int32_t tid;           /* the kernel's */
 	uint32_t id;
 	struct g *lockedg;
-	uint64_t preempt_sent; /* sysmon: schedtick at which a preemption signal was sent */
 	uint32_t ncalls;       /* statistics */
 	struct m *sched_next;  /* idle list; sched lock */
 	struct m *all_next;    /* all Ms, never unlinked */
@@ -99,13 +94,14 @@ struct m {
 	size_t gsignal_size;
 	struct grt_held held;  /* lock ranks, debug builds */
 	uint32_t rand;         /* xorshift for victims */
-	int64_t last_wake;     /* tsc of the last time it woke another M */
-	/* signals that arrived where no handler may run; owner M with all signals blocked */
-	uint32_t ndeferred;
-	siginfo_t deferred[8];
+	uint64_t last_wake;    /* cycle counter of the last time it woke another M */
+	struct g *picked;      /* handed from a task's pick to this M's g0: a task locked to another M */
+	uint8_t retaken;       /* sysmon took its P away and it may be in user code; sysmon sets, owner M clears */
+	int64_t seen_cpu;      /* sysmon: thread CPU time at its last look */
+	uint32_t broadcast_seen; /* atomic: last broadcast that this thread has run */
 };
 
-#define GRT_RUNQ GRT_SMALL(256, 4)
+#define GRT_RUNQ GRT_SMALL(256u, 4u)
 
 enum p_status { P_IDLE, P_RUNNING, P_SYSCALL, P_RETAKING, P_DEAD };
 /* p->word = status | M id << 8 | sequence << 32 */
@@ -117,7 +113,9 @@ enum p_status { P_IDLE, P_RUNNING, P_SYSCALL, P_RETAKING, P_DEAD };
 struct p {
 	uint64_t word; /* atomic; see sched.h, "Retaking" */
 	uint32_t id;
-	uint32_t schedtick; /* incremented at each switch; owner M, read by sysmon */
+	uint32_t schedtick;   /* incremented at each switch; owner M, read by sysmon */
+	uint32_t syscalltick; /* incremented at each blocking section; likewise */
+	uint32_t nexts;       /* consecutive picks from runnext; owner M */
 	uint32_t runq_head; /* atomic: acquire/release by stealers */
 	uint32_t runq_tail; /* atomic: release by the owner, acquire by stealers */
 	struct g *runq[GRT_RUNQ];
@@ -132,12 +130,13 @@ struct p {
 
 	struct g *free_g; /* dead tasks of the default stack size, ready for reuse; owner M */
 	uint32_t nfree_g;
+	uint64_t id_next, id_end;    /* goids reserved for this P; owner M */
+	uint64_t started, finished; /* tasks; owner M writes, others sum */
 
 	/* sysmon's own notes */
-	uint32_t sysmon_tick;
-	int64_t sysmon_when;
-	uint32_t sysmon_seq;
-	int64_t sysmon_cpu;
+	uint32_t seen_schedtick, seen_syscalltick;
+	int64_t seen_when; /* since when the ticks stand still */
+	int64_t preempt_sent;
 };
 
 #endif

@@ -35,6 +35,7 @@
 #ifndef GRT_SCHED_SCHED_H
 #define GRT_SCHED_SCHED_H
 
+#include "arch/arch.h"
 #include "base/atomic.h"
 #include "base/list.h"
 #include "base/lock.h"
@@ -88,12 +89,15 @@ struct grt_tls {
 	struct g *g;          /* constant for the life of a task; &mp->g0 on an M's own stack; NULL: foreign */
 	struct m *m;          /* stored at each switch-in; stable only while crit != 0 */
 	uint32_t crit;        /* critical count; written by its own thread only, read by sysmon after membarrier */
-	uint8_t attention;    /* something waits for the end of the critical section: preemption, deferred signals */
+	uint8_t attention;    /* enum grt_attention bits: something waits for the end of the critical section */
 	uint8_t in_block;     /* in a blocking section */
 	uint8_t in_vfork;     /* a vfork child borrows this thread block: every wrapper takes the real function */
+	uint32_t broadcast_seen; /* foreign thread: last broadcast that it has run */
 	struct parker foreign; /* parker of a foreign thread */
 };
 extern GRT_TLS struct grt_tls grt__self;
+
+enum grt_attention { ATTN_PREEMPT = 1, ATTN_SIGNAL = 2 };
 
 /* Runs on the new stack after a switch; must not park, yield or call out. */
 typedef void (*grt_commit)(void *arg);

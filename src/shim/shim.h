@@ -49,4 +49,17 @@ static inline int grt__shim_errno(int r)
 		grt_result;                                                                                                    \
 	})
 
+/*
+ * The same if the call can sleep at all; straight to libc if it cannot (zero timeout, WNOHANG, MSG_DONTWAIT, ...).
+ *
+ * What may be inside a section: libc functions that make system calls and use libc's internal names only. Never one that
+ * calls the program or an interposed name (malloc and free included): getaddrinfo, popen, pclose, lio_listio, fopencookie
+ * streams, dlopen. Those stay unannotated; when one of them sleeps, sysmon finds it (DESIGN 4.6).
+ */
+#define GRT_BLOCKING_IF(cond, type, may_last, call) ((cond) ? GRT_BLOCKING(type, may_last, call) : (call))
+
+/* Exports `other`, libc's second name of the function `name`, as the same wrapper. */
+#define GRT_ALIAS(other, name)                                                                                         \
+	extern __typeof__(name) other __attribute__((alias(#name), copy(name), visibility("default")))
+
 #endif

@@ -1,5 +1,4 @@
 #include "arch/arch.h"
-#include "sched/sched.h"
 
 uint8_t grt__have_fsgsbase;
 

@@ -1,0 +1,130 @@
+#include "api/boot.h"
+#include "os/os.h"
+#include "sched/proc.h"
+#include "sched/signal.h"
+#include "sched/stack.h"
+#include "sched/tcb.h"
+#include "sync/futex.h"
+#include <dlfcn.h>
+#include <pthread.h>
+#include <sys/resource.h>
+
+int grt__state;
+const char *grt__one_to_one_reason;
+static int boot_pid; /* whose process the tables belong to */
+
+static void stay_one_to_one(const char *why)
+{
+	grt__one_to_one_reason = why;
+	grt__print("libgrt: threads stay 1:1: %s\n", why);
+	grt_store_release(&grt__state, GRT_ONE_TO_ONE);
+}
+
+static void default_stack(void)
+{
+	pthread_attr_t attr;
+	size_t size = 8 << 20, guard = 4096;
+	int (*get)(pthread_attr_t *) = (int (*)(pthread_attr_t *))dlsym(RTLD_NEXT, "pthread_getattr_default_np");
+	if (get && get(&attr) == 0) {
+		pthread_attr_getstacksize(&attr, &size);
+		pthread_attr_getguardsize(&attr, &guard);
+		grt__libc.pthread_attr_destroy(&attr);
+	}
+	grt__stack_init(size, guard);
+}
+
+static int nprocs_by_default(void)
+{
+	int n = grt__os.ncpu;
+	if (grt__os.cpu_quota && grt__os.cpu_quota < n)
+		n = grt__os.cpu_quota;
+	return n < MAX_PROCS ? n : MAX_PROCS;
+}
+
+static void boot(void)
+{
+	const char *why;
+	grt__os_probe();
+	grt__os_clock_init();
+	grt__boot_knobs();
+	if ((why = grt__tcb_boot())) {
+		stay_one_to_one(why);
+		return;
+	}
+	if (grt__tcb_live_threads() != 1) {
+		stay_one_to_one("libc made threads before the first pthread_create");
+		return;
+	}
+	default_stack();
+	grt__proc_init(grt__knob_gomaxprocs ? grt__knob_gomaxprocs : nprocs_by_default());
+	grt__tcb_images_refresh();
+	if (grt__sysmon_start(&why) != 0) {
+		stay_one_to_one(why);
+		return;
+	}
+	boot_pid = grt__sys_getpid();
+	grt__tcb_unregister_rseq();
+	grt__m_boot_main();
+#if GRT_DEBUG >= 1
+	grt__m_rank_checks_on();
+#endif
+	grt__signal_bell_open();
+	grt__preempt_init();
+	grt__signal_init();
+	grt_store_release(&grt__state, GRT_BOOTED);
+	grt__boot_observe();
+}
+
+bool grt__boot(void)
+{
+	static uint32_t booting;
+	if (grt_likely(grt__state == GRT_BOOTED)) {
+		if (grt_unlikely(!grt__sched.sysmon_tid) && grt__self.g) { /* child of fork: its first thread */
+			const char *why;
+			grt__signal_bell_open();
+			if (grt__sysmon_start(&why) != 0)
+				return false;
+		}
+		return grt__self.g != NULL;
+	}
+	if (grt__state == GRT_ONE_TO_ONE || grt__sys_gettid() != grt__sys_getpid())
+		return false;
+	if (grt_xchg_acqrel(&booting, 1)) /* pthread_create inside a malloc that boot itself called */
+		return false;
+	boot();
+	return grt__state == GRT_BOOTED;
+}
+
+void grt__fork_child(void)
+{
+	if (grt__state != GRT_BOOTED || boot_pid == grt__sys_getpid() || !grt__self.g)
+		return;
+	struct g *gp = grt__self.g;
+	struct m *mp = grt__self.m;
+	boot_pid = grt__sys_getpid();
+	grt__self.attention = 0;
+	if (mp->p == &grt__no_p || mp->p->word != mp->running_word) /* the parent's sysmon had it */
+		grt__p_bind(mp, grt__sched.allp[0]);
+	grt__m_fork_child(mp);
+	gp->m = mp;
+	mp->curg = gp;
+	mp->retaken = 0;
+	if (gp->lockedm)
+		gp->lockedm = mp;
+	grt__stack_fork_child();
+	grt__futex_reset_in_child();
+	grt__tcb_fork_child(gp, mp);
+	grt__task_fork_child(gp);
+	grt__sysmon_fork_child();
+	grt__signal_fork_child(mp);
+	grt__self.crit = 0;
+}
+
+/* First of all constructors (-z initfirst): our child handler is registered before, so it runs before, any other. */
+__attribute__((constructor)) static void on_load(int argc, char **argv, char **envp)
+{
+	(void)argc;
+	(void)argv;
+	grt__boot_environ = envp;
+	pthread_atfork(NULL, NULL, grt__fork_child);
+}

@@ -1,0 +1,24 @@
+/*
+ * The life of the runtime in a process (DESIGN 4.12).
+ *
+ *   COLD        a program that never makes a thread stays here: every wrapper takes libc's function, no thread, no table.
+ *   BOOTED      from the first pthread_create or grt_ call of the main thread on. Main becomes task 1 where it stands.
+ *   ONE_TO_ONE  this libc or kernel cannot carry tasks (the reason is said once and by grt doctor): threads stay libc's.
+ *
+ * fork. libc's child keeps only the calling task; an atfork child handler, registered by our constructor before anybody else's and so run
+ * first in the child, starts the runtime afresh around it: one M (the surviving kernel thread), its P, no sysmon until the child makes
+ * a thread. Nothing of the parent's queues, pools and tables is looked at, so it does not matter in which state fork found them.
+ */
+#ifndef GRT_API_BOOT_H
+#define GRT_API_BOOT_H
+
+#include "sched/sched.h"
+
+extern const char *grt__one_to_one_reason;
+
+/* Makes sure tasks can be made. True: BOOTED and sysmon runs. Main thread or a task; false on a foreign thread. */
+bool grt__boot(void);
+/* The child of fork, vfork excepted; also called by the _Fork wrapper. Idempotent. */
+void grt__fork_child(void);
+
+#endif

@@ -1,0 +1,66 @@
+/*
+ * Signal frames: what the kernel pushes, as far as the runtime must know it to move a frame to another place.
+ *
+ * x86-64 struct rt_sigframe: return address (8 bytes), struct ucontext, siginfo; the extended floating-point state lies above, 64-byte
+ * aligned, and ucontext points to it. sigreturn works from any address that keeps the alignment.
+ */
+#ifndef GRT_ARCH_SIGCTX_H
+#define GRT_ARCH_SIGCTX_H
+
+#include "arch/arch.h"
+#include <signal.h>
+#include <ucontext.h>
+
+void grt__sigrestorer(void);
+void grt__sigframe_call(void *frame, int sig, void *info, void *uc, void *handler, uint64_t mask, void *fn)
+	__attribute__((noreturn));
+
+#if defined(__x86_64__)
+#define grt__uc_pc(uc) ((uintptr_t)((ucontext_t *)(uc))->uc_mcontext.gregs[REG_RIP])
+#define grt__uc_sp(uc) ((uintptr_t)((ucontext_t *)(uc))->uc_mcontext.gregs[REG_RSP])
+enum { GRT_RED_ZONE = 128, GRT_SIGFRAME_ALIGN = 64 };
+
+static inline char *grt__sigframe_of(void *uc)
+{
+	return (char *)uc - 8;
+}
+
+static inline size_t grt__sigframe_bytes(void *vuc)
+{
+	ucontext_t *uc = vuc;
+	char *fp = (char *)uc->uc_mcontext.fpregs;
+	/* sw_reserved of the legacy area: magic, size of the whole state with its trailing magic */
+	if (!fp)
+		return sizeof *uc + 8 + sizeof(siginfo_t);
+	uint32_t *sw = (uint32_t *)(fp + 464);
+	return (size_t)(fp - grt__sigframe_of(uc)) + (sw[0] == 0x46505853 ? sw[1] : 512);
+}
+
+/* Copies a frame; dst must be congruent to the source modulo GRT_SIGFRAME_ALIGN. Returns the copy's ucontext. */
+static inline ucontext_t *grt__sigframe_copy(char *dst, void *vuc)
+{
+	ucontext_t *uc = vuc;
+	char *src = grt__sigframe_of(uc);
+	size_t n = grt__sigframe_bytes(uc);
+	for (size_t i = 0; i + 8 <= n; i += 8)
+		*(uint64_t *)(dst + i) = *(uint64_t *)(src + i);
+	for (size_t i = n & ~7ul; i < n; i++)
+		dst[i] = src[i];
+	ucontext_t *copy = (ucontext_t *)(dst + 8);
+	if (uc->uc_mcontext.fpregs)
+		copy->uc_mcontext.fpregs = (void *)(dst + ((char *)uc->uc_mcontext.fpregs - src));
+	*(void (**)(void))dst = grt__sigrestorer;
+	return copy;
+}
+
+/* The siginfo inside a frame. */
+static inline siginfo_t *grt__sigframe_info(char *frame, void *uc, siginfo_t *info)
+{
+	return (siginfo_t *)(frame + ((char *)info - grt__sigframe_of(uc)));
+}
+#endif
+
+/* The kernel's 64-bit mask at the start of uc_sigmask. */
+#define grt__uc_mask(uc) (*(uint64_t *)&((ucontext_t *)(uc))->uc_sigmask)
+
+#endif

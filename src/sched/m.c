@@ -1,0 +1,416 @@
+#include "os/os.h"
+#include "sched/proc.h"
+#include "sched/stack.h"
+#include "sched/tcb.h"
+#include <errno.h>
+#include <pthread.h>
+
+enum { M_STACK = 128 << 10, GSIGNAL_STACK = 64 << 10 };
+
+#define sched grt__sched
+
+static struct m m0;
+
+/* ---- P ownership ---- */
+
+void grt__p_put_idle_locked(struct p *pp)
+{
+	grt_invariant(P_STATUS(pp->word) == P_IDLE);
+	pp->idle_next = sched.pidle;
+	sched.pidle = pp;
+	grt_store_seqcst(&sched.npidle, sched.npidle + 1);
+}
+
+struct p *grt__p_get_idle_locked(void)
+{
+	struct p *pp = sched.pidle;
+	if (pp) {
+		sched.pidle = pp->idle_next;
+		grt_store_relaxed(&sched.npidle, sched.npidle - 1);
+	}
+	return pp;
+}
+
+void grt__p_bind(struct m *mp, struct p *pp)
+{
+	uint64_t word = P_WORD(P_RUNNING, mp->id, P_SEQ(pp->word) + 1);
+	mp->running_word = word;
+	mp->p = pp;
+	pp->m = mp;
+	grt_store_release(&pp->word, word);
+}
+
+struct p *grt__p_release(struct m *mp)
+{
+	struct p *pp = mp->p;
+	uint64_t word;
+	/* RUNNING, or RETAKING by a sysmon that will find us critical */
+	do
+		word = grt_load_relaxed(&pp->word);
+	while (!grt_cas(&pp->word, word, P_WORD(P_IDLE, 0, P_SEQ(word) + 1)));
+	mp->p = &grt__no_p;
+	return pp;
+}
+
+bool grt__acquire_idle_p(struct m *mp)
+{
+	if (!grt_load_seqcst(&sched.npidle))
+		return false;
+	grt_lock(&sched.lock);
+	struct p *pp = grt__p_get_idle_locked();
+	grt_unlock(&sched.lock);
+	if (!pp)
+		return false;
+	grt__p_bind(mp, pp);
+	return true;
+}
+
+/* ---- sleeping and waking ---- */
+
+void grt__m_wake(struct m *mp)
+{
+	grt_store_seqcst(&mp->park_word, 1);
+	grt__os_futex_wake(&mp->park_word, 1);
+}
+
+/* False: the deadline passed. */
+static bool wait_note(struct m *mp, int64_t deadline)
+{
+	while (grt_xchg_seqcst(&mp->park_word, 0) == 0) {
+		long r = grt__os_futex_wait(&mp->park_word, 0, deadline);
+		if (r == -ETIMEDOUT && !grt_load_acquire(&mp->park_word))
+			return false;
+	}
+	return true;
+}
+
+static void take_handed_p(struct m *mp)
+{
+	struct p *pp = mp->nextp;
+	mp->nextp = NULL;
+	if (pp)
+		grt__p_bind(mp, pp);
+}
+
+static bool unlink_idle_locked(struct m *mp)
+{
+	for (struct m **pm = &sched.midle; *pm; pm = &(*pm)->sched_next)
+		if (*pm == mp) {
+			*pm = mp->sched_next;
+			sched.nmidle--;
+			return true;
+		}
+	return false;
+}
+
+void grt__m_sleep(struct m *mp)
+{
+	grt__m_set_mask(mp, GRT_MASK_ALL);
+	grt_lock(&sched.lock);
+	mp->sched_next = sched.midle;
+	sched.midle = mp;
+	sched.nmidle++;
+	int64_t deadline = grt__timers_earliest();
+	if (deadline < sched.promised)
+		grt_store_relaxed(&sched.promised, deadline); /* this M is the time keeper */
+	else
+		deadline = GRT_FOREVER;
+	grt_unlock(&sched.lock);
+
+	bool notified = wait_note(mp, deadline);
+	if (deadline != GRT_FOREVER) {
+		int64_t mine = deadline;
+		__atomic_compare_exchange_n(&sched.promised, &mine, GRT_FOREVER, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+	}
+	if (!notified) {
+		/* Timers are due: go and fire them, if a P is to be had. */
+		grt_lock(&sched.lock);
+		bool still_idle = unlink_idle_locked(mp);
+		struct p *pp = still_idle ? grt__p_get_idle_locked() : NULL;
+		grt_unlock(&sched.lock);
+		if (still_idle) {
+			if (pp)
+				grt__p_bind(mp, pp);
+			else
+				grt__sysmon_wake(); /* every P is busy: sysmon preempts for timers */
+			return;
+		}
+		wait_note(mp, GRT_FOREVER); /* somebody chose this M in between: its note is on the way */
+	}
+	take_handed_p(mp);
+}
+
+static void start_m(struct p *pp, bool spinning, bool steal_next)
+{
+	grt_lock(&sched.lock);
+	struct m *mp = sched.midle;
+	if (!mp) {
+		/* No M to be had: the new one takes an idle P itself. */
+		grt__p_put_idle_locked(pp);
+		grt_unlock(&sched.lock);
+		if (spinning)
+			grt_add_seqcst(&sched.nspinning, -1);
+		grt_store_seqcst(&sched.want_m, 1);
+		grt__sysmon_wake();
+		return;
+	}
+	sched.midle = mp->sched_next;
+	sched.nmidle--;
+	grt_unlock(&sched.lock);
+	mp->spinning = spinning;
+	mp->steal_next = steal_next;
+	mp->nextp = pp;
+	grt__m_wake(mp);
+}
+
+void grt__start_m(struct p *pp, bool spinning)
+{
+	start_m(pp, spinning, false);
+}
+
+static void wake_p(bool steal_next)
+{
+	if (!grt_load_seqcst(&sched.npidle)) {
+		if (grt_load_relaxed(&sched.sysmon_asleep))
+			grt__sysmon_wake();
+		return;
+	}
+	if (grt_load_relaxed(&sched.nspinning) || !grt_cas(&sched.nspinning, 0, 1))
+		return;
+	grt_lock(&sched.lock);
+	struct p *pp = grt__p_get_idle_locked();
+	grt_unlock(&sched.lock);
+	if (pp)
+		start_m(pp, true, steal_next);
+	else
+		grt_add_seqcst(&sched.nspinning, -1);
+}
+
+void grt__wake_p(struct m *mp)
+{
+	(void)mp;
+	wake_p(false);
+}
+
+void grt__wake_p_stuck(void)
+{
+	wake_p(true);
+}
+
+void grt__handoff_p(struct p *pp)
+{
+	if (!grt__runq_empty(pp) || grt_load_relaxed(&sched.globq_size)) {
+		grt__start_m(pp, false);
+		return;
+	}
+	grt_lock(&sched.lock);
+	grt__p_put_idle_locked(pp);
+	grt_unlock(&sched.lock);
+	if (grt__work_waits())
+		grt__wake_p(NULL);
+}
+
+/* ---- the loop on g0 ---- */
+
+/* The M is pinned to a task that is not running: wait until another M hands over a P for it. */
+static void stop_locked(struct m *mp)
+{
+	if (mp->p != &grt__no_p)
+		grt__handoff_p(grt__p_release(mp));
+	grt__m_set_mask(mp, GRT_MASK_ALL);
+	wait_note(mp, GRT_FOREVER);
+	take_handed_p(mp);
+	grt_assert(mp->lockedg->lockedm == mp);
+}
+
+/* gp is pinned to another M: that one gets our P. */
+static void start_locked(struct m *mp, struct g *gp)
+{
+	struct m *lm = gp->lockedm;
+	lm->nextp = grt__p_release(mp);
+	grt__m_wake(lm);
+}
+
+void grt__m_loop(struct m *mp)
+{
+	for (;;) {
+		struct g *gp;
+		if (mp->lockedg) {
+			grt_assert(!mp->picked);
+			stop_locked(mp);
+			gp = mp->lockedg;
+		} else {
+			gp = mp->picked;
+			mp->picked = NULL;
+			if (!gp)
+				gp = grt__find_runnable(mp);
+			if (gp->lockedm && gp->lockedm != mp) {
+				start_locked(mp, gp);
+				continue;
+			}
+		}
+		grt__switch(mp, &mp->g0, gp, NULL, NULL);
+	}
+}
+
+static void m_loop_entry(void *arg)
+{
+	grt__m_loop(arg);
+}
+
+/* ---- birth ---- */
+
+static void set_gsignal(struct m *mp)
+{
+	stack_t ss = {.ss_sp = mp->gsignal, .ss_size = mp->gsignal_size};
+	grt__sys2(SYS_sigaltstack, &ss, NULL);
+}
+
+static void m_init(struct m *mp)
+{
+	mp->p = &grt__no_p;
+	mp->g0.is_g0 = 1;
+	mp->g0.m = mp;
+	mp->rand = (uint32_t)grt__cycles() | 1;
+	grt_lock(&sched.lock);
+	mp->id = ++sched.nm;
+	sched.nm_live++;
+	mp->all_next = sched.allm;
+	grt_store_release(&sched.allm, mp);
+	grt_unlock(&sched.lock);
+}
+
+static void *m_main(void *arg)
+{
+	struct m *mp = arg;
+	grt__self.g = &mp->g0;
+	grt__self.m = mp;
+	grt__self.crit = 1;
+	mp->cur = &grt__self;
+	mp->g0.tls = &grt__self;
+	mp->g0.tcb = grt__thread_pointer();
+	mp->g0.ctx.fs = (uintptr_t)mp->g0.tcb;
+	mp->g0.stack_lo = mp->stack;
+	mp->g0.stack_hi = (char *)mp->g0.tcb;
+	mp->tid = grt__sys_gettid();
+	mp->kmask = 0;
+	grt__m_set_mask(mp, GRT_MASK_ALL);
+	set_gsignal(mp);
+	grt__acquire_idle_p(mp);
+	grt__m_loop(mp);
+}
+
+struct m *grt__m_new(void)
+{
+	if (sched.nm_live >= MAX_MS)
+		grt__throw("thread exhaustion: the process needs more than %d kernel threads", MAX_MS);
+	size_t m_size = (sizeof(struct m) + 4095) & ~4095ul;
+	struct m *mp = grt__os_alloc(m_size);
+	char *stack = grt__stack_plain(M_STACK + GSIGNAL_STACK);
+	if (!mp || !stack)
+		return NULL;
+	mp->gsignal = stack;
+	mp->gsignal_size = GSIGNAL_STACK;
+	mp->stack = stack + GSIGNAL_STACK;
+	mp->stack_size = M_STACK;
+	pthread_attr_t attr;
+	unsigned long thread;
+	grt__libc.pthread_attr_init(&attr);
+	grt__libc.pthread_attr_setstack(&attr, mp->stack, M_STACK);
+	grt__libc.pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	m_init(mp);
+	int r = grt__libc.pthread_create(&thread, &attr, m_main, mp);
+	grt__libc.pthread_attr_destroy(&attr);
+	if (r != 0) {
+		/* stays in allm with tid 0: everybody skips it */
+		grt_lock(&sched.lock);
+		sched.nm_live--;
+		grt_unlock(&sched.lock);
+		return NULL;
+	}
+	return mp;
+}
+
+void grt__m_boot_main(void)
+{
+	struct m *mp = &m0;
+	struct g *gp = &grt__main_g;
+	m_init(mp);
+	grt__task_init_main(gp);
+	mp->gsignal = grt__stack_plain(GSIGNAL_STACK);
+	mp->gsignal_size = GSIGNAL_STACK;
+	mp->tid = grt__sys_getpid();
+	mp->curg = gp;
+	gp->m = mp;
+	gp->status = G_RUNNING;
+	grt__sys_sigprocmask(SIG_BLOCK, NULL, &mp->kmask);
+	gp->sigmask = mp->kmask;
+	mp->cur = &grt__self;
+	grt__p_bind(mp, sched.allp[0]);
+	for (uint32_t i = sched.nprocs; i-- > 1;)
+		grt__p_put_idle_locked(sched.allp[i]);
+	grt__self.m = mp;
+	grt__self.crit = 0;
+	grt_barrier();
+	grt__self.g = gp;
+
+	/* g0 of the main kernel thread: a region like a task's, thread block included */
+	struct g *region;
+	if (grt__stack_get(M_STACK, 4096, NULL, &region) < 0)
+		grt__throw("out of memory for the scheduler's stack");
+	mp->g0.tcb = region->tcb;
+	mp->g0.stack_lo = region->stack_lo;
+	mp->g0.stack_hi = region->stack_hi;
+	mp->g0.tls = region->tls;
+	region->tls->g = &mp->g0;
+	region->tls->m = mp;
+	region->status = G_DEAD;
+	grt__ctx_make(&mp->g0.ctx, region->stack_hi, (uintptr_t)region->tcb, m_loop_entry, mp);
+	stack_t ss;
+	if (grt__sys2(SYS_sigaltstack, NULL, &ss) == 0 && !(ss.ss_flags & SS_DISABLE)) {
+		gp->altstack_sp = ss.ss_sp;
+		gp->altstack_size = ss.ss_size;
+	}
+	set_gsignal(mp);
+}
+
+static struct grt_held *held_ranks(void)
+{
+	return grt__self.g ? &grt__self.m->held : NULL;
+}
+
+void grt__m_rank_checks_on(void)
+{
+	grt__lock_held_hook = held_ranks;
+}
+
+void grt__m_fork_child(struct m *mp)
+{
+	grt_lock_init(&sched.lock, GRT_RANK_SCHED);
+	sched.allm = mp;
+	mp->all_next = NULL;
+	sched.nm_live = 1;
+	sched.midle = NULL;
+	sched.nmidle = 0;
+	sched.globq_head = sched.globq_tail = NULL;
+	sched.globq_size = 0;
+	sched.pidle = NULL;
+	sched.npidle = 0;
+	sched.nspinning = sched.nretaken = sched.want_m = 0;
+	sched.promised = GRT_FOREVER;
+	mp->tid = grt__sys_gettid();
+	mp->held.ranks = 0;
+	for (uint32_t i = 0; i < sched.nprocs; i++) {
+		struct p *pp = sched.allp[i];
+		pp->runq_head = pp->runq_tail = 0;
+		pp->runnext = NULL;
+		pp->free_g = NULL;
+		pp->nfree_g = 0;
+		pp->started = pp->finished = 0;
+		grt__timers_fork_child(pp);
+		if (pp == mp->p)
+			continue;
+		pp->word = P_WORD(P_IDLE, 0, P_SEQ(pp->word) + 1);
+		grt__p_put_idle_locked(pp);
+	}
+}

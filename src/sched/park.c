@@ -1,0 +1,245 @@
+#include "os/os.h"
+#include "sched/proc.h"
+
+const char *const grt__wait_reason_name[WAIT_LAST] = {
+	[WAIT_NONE] = "",
+	[WAIT_MUTEX] = "sync.Mutex.Lock",
+	[WAIT_COND] = "sync.Cond.Wait",
+	[WAIT_RWLOCK_R] = "sync.RWMutex.RLock",
+	[WAIT_RWLOCK_W] = "sync.RWMutex.Lock",
+	[WAIT_SEM] = "semacquire",
+	[WAIT_BARRIER] = "barrier wait",
+	[WAIT_ONCE] = "sync.Once.Do",
+	[WAIT_JOIN] = "join",
+	[WAIT_FUTEX] = "futex wait",
+	[WAIT_SLEEP] = "sleep",
+	[WAIT_SYSCALL] = "syscall",
+};
+
+struct parker *grt__parker(void)
+{
+	return grt__self.g ? &grt__self.g->park : &grt__self.foreign;
+}
+
+/* On the successor's stack: the task is off its own and may run elsewhere from here on. */
+static void commit_park(void *arg)
+{
+	struct g *gp = arg;
+	if (!__sync_bool_compare_and_swap(&gp->park.state, PARK_PREPARED, PARK_PARKED)) { /* pairs with grt__wake's exchange */
+		grt__ready(gp);
+		return;
+	}
+	/* Pairs with grt__interrupt: it sets sigpending, then looks at the state; we set the state, then look at sigpending. G is
+	 * type-stable, so a late look at a task that already went on is harmless. */
+	if (grt_unlikely(grt_load_seqcst(&gp->sigpending)) && grt_cas(&gp->park.state, PARK_PARKED, PARK_PREPARED))
+		grt__ready(gp);
+}
+
+static bool park_foreign(struct parker *pk, int64_t deadline)
+{
+	if (!grt_cas(&pk->state, PARK_PREPARED, PARK_PARKED)) {
+		grt_store_relaxed(&pk->state, PARK_RUNNING);
+		return true;
+	}
+	for (;;) {
+		long r = grt__os_futex_wait(&pk->state, PARK_PARKED, deadline);
+		if (grt_load_acquire(&pk->state) == PARK_WOKEN)
+			break;
+		if (r == 0 || r == -11 /* EAGAIN */)
+			continue;
+		/* A handler ran, or the deadline passed: back to prepared unless a wake came first. */
+		if (grt_cas(&pk->state, PARK_PARKED, PARK_PREPARED))
+			return false;
+	}
+	grt_store_relaxed(&pk->state, PARK_RUNNING);
+	return true;
+}
+
+bool grt__park(struct parker *pk, enum grt_wait why, int64_t deadline)
+{
+	struct g *gp = pk->g;
+	if (grt_unlikely(!gp))
+		return park_foreign(pk, deadline);
+	if (grt_load_acquire(&pk->state) == PARK_WOKEN) {
+		grt_store_relaxed(&pk->state, PARK_RUNNING);
+		return true;
+	}
+	struct m *mp = grt__enter();
+	if (grt_unlikely(grt__self.attention & ATTN_SIGNAL)) { /* a handler is due now, not after the wait */
+		grt__leave();
+		if (grt_load_acquire(&pk->state) != PARK_WOKEN)
+			return false;
+		grt_store_relaxed(&pk->state, PARK_RUNNING);
+		return true;
+	}
+	gp->wait_why = (uint8_t)why;
+	gp->wait_since = grt__cycles();
+	grt_store_relaxed(&gp->status, G_WAITING);
+	grt__schedule(mp, gp, commit_park, gp);
+	gp->wait_why = WAIT_NONE;
+	if (grt_unlikely(grt_load_relaxed(&gp->sigpending)))
+		grt__self.attention |= ATTN_SIGNAL;
+	bool woken = grt_load_acquire(&pk->state) == PARK_WOKEN;
+	grt__leave(); /* signal handlers run here */
+	if (!woken && grt_load_acquire(&pk->state) != PARK_WOKEN)
+		return false;
+	grt_store_relaxed(&pk->state, PARK_RUNNING);
+	return true;
+}
+
+void grt__wake(struct parker *pk)
+{
+	struct g *gp = pk->g;
+	uint32_t old = grt_xchg_seqcst(&pk->state, PARK_WOKEN); /* pairs with commit_park and park_foreign */
+	grt_assert(old == PARK_PREPARED || old == PARK_PARKED);
+	if (old != PARK_PARKED)
+		return;
+	if (gp)
+		grt__ready(gp);
+	else
+		grt__os_futex_wake(&pk->state, 1);
+}
+
+/* ---- critical sections, slow paths ---- */
+
+struct m *grt__enter_slow(struct m *mp)
+{
+	for (;;) {
+		struct p *pp = mp->p;
+		uint64_t word = grt_load_acquire(&pp->word);
+		if (pp != &grt__no_p) {
+			if (word == mp->running_word)
+				return mp;
+			/* sysmon is about to take it: we are back first (DESIGN 4.6, step 6 fails) */
+			uint64_t mine = mp->running_word;
+			if (P_STATUS(word) == P_RETAKING && P_MID(word) == mp->id && P_SEQ(word) == P_SEQ(mine)) {
+				if (grt_cas(&pp->word, word, mine))
+					return mp;
+				continue;
+			}
+			mp->p = &grt__no_p;
+		}
+		if (mp->retaken) {
+			mp->retaken = 0;
+			grt_add_relaxed(&grt__sched.nretaken, -1);
+		}
+		struct g *gp = grt__self.g;
+		if (gp->is_g0) /* the scheduler itself runs without a P for short whiles */
+			return mp;
+		if (grt__acquire_idle_p(mp))
+			return mp;
+		grt_store_relaxed(&gp->status, G_RUNNABLE);
+		grt__switch(mp, gp, &mp->g0, grt__commit_globq, gp);
+		return grt__self.m;
+	}
+}
+
+/* crit is 1 and something is due. */
+void grt__leave_slow(void)
+{
+	for (;;) {
+		struct g *gp = grt__self.g;
+		if (gp->is_g0) {
+			grt__self.crit--;
+			return;
+		}
+		uint8_t due = __atomic_exchange_n(&grt__self.attention, 0, __ATOMIC_RELAXED);
+		if (due & ATTN_PREEMPT) {
+			struct m *mp = grt__self.m;
+			if (mp->p == &grt__no_p)
+				mp = grt__enter_slow(mp);
+			grt_store_relaxed(&gp->status, G_RUNNABLE);
+			grt__schedule(mp, gp, grt__commit_globq, gp);
+		}
+		if (due & ATTN_SIGNAL || grt_load_relaxed(&gp->sigpending))
+			grt__signal_deliver(grt__self.m, gp);
+		grt__self.crit = 0;
+		grt_barrier();
+		if (grt_likely(!grt__self.attention))
+			return;
+		grt__enter(); /* something came in between */
+	}
+}
+
+/* ---- blocking sections ---- */
+
+static void hand_off_or_watch(struct m *mp, struct p *pp, uint64_t syscall_word, bool now)
+{
+	if (grt__runq_empty(pp) && !grt_load_relaxed(&grt__sched.globq_size))
+		return;
+	if (now) {
+		if (grt_cas(&pp->word, syscall_word, P_WORD(P_IDLE, 0, P_SEQ(syscall_word) + 1)))
+			grt__handoff_p(pp);
+	} else if (grt_load_relaxed(&grt__sched.sysmon_asleep)) {
+		grt__sysmon_wake();
+	}
+	(void)mp;
+}
+
+void grt__block_enter(bool may_last)
+{
+	for (;;) {
+		struct m *mp = grt__enter();
+		struct g *gp = grt__self.g;
+		struct p *pp = mp->p;
+		uint64_t word = P_WORD(P_SYSCALL, mp->id, P_SEQ(mp->running_word));
+		gp->wait_since = 0;
+		grt_store_relaxed(&gp->status, G_SYSCALL);
+		gp->syscalls++;
+		pp->syscalltick++;
+		grt__self.in_block = (uint8_t)(1 + may_last);
+		/* Not a plain store: sysmon may have made it RETAKING since grt__enter looked. Nobody else writes it now. */
+		if (!grt_cas(&pp->word, mp->running_word, word))
+			grt_store_seqcst(&pp->word, word);
+		hand_off_or_watch(mp, pp, word, gp->slow_block[may_last]);
+		grt__self.crit--;
+		grt_barrier();
+		/* A signal put off until now must run its handler before the call sleeps, not after. */
+		if (grt_likely(!(grt__self.attention & ATTN_SIGNAL)))
+			return;
+		grt__block_exit();
+	}
+}
+
+void grt__block_exit(void)
+{
+	grt__self.crit++;
+	grt_barrier();
+	struct m *mp = grt__self.m;
+	struct g *gp = grt__self.g;
+	bool may_last = grt__self.in_block == 2;
+	grt__self.in_block = 0;
+	uint64_t word = P_WORD(P_SYSCALL, mp->id, P_SEQ(mp->running_word));
+	if (grt_likely(grt_cas(&mp->p->word, word, mp->running_word))) {
+		gp->slow_block[may_last] = 0;
+	} else {
+		gp->slow_block[may_last] = 1;
+		mp->p = &grt__no_p;
+		grt__enter_slow(mp);
+	}
+	grt_store_relaxed(&gp->status, G_RUNNING);
+	grt__leave();
+}
+
+/* ---- LockOSThread ---- */
+
+void grt__lock_os_thread(void)
+{
+	struct m *mp = grt__enter();
+	struct g *gp = grt__self.g;
+	gp->lock_count++;
+	gp->lockedm = mp;
+	mp->lockedg = gp;
+	grt__leave();
+}
+
+void grt__unlock_os_thread(void)
+{
+	struct m *mp = grt__enter();
+	struct g *gp = grt__self.g;
+	if (gp->lock_count && --gp->lock_count == 0) {
+		gp->lockedm = NULL;
+		mp->lockedg = NULL;
+	}
+	grt__leave();
+}

@@ -1,0 +1,195 @@
+/*
+ * Asynchronous preemption (DESIGN 4.5).
+ *
+ * The runtime's signal interrupts the M; the handler runs on gsignal. If the interrupted code is a task's own (not ours, not
+ * libc's: that may hold a lock of libc's, and then others would sleep in the kernel for a task that is not running), the
+ * kernel's frame is copied into a buffer of the task's and the M goes on with another task. The copy is resumed by sigreturn, on any
+ * M: nothing is pushed on the task's stack, so it works on whatever stack SP was, however little of it was left.
+ */
+#include "arch/sigctx.h"
+#include "os/os.h"
+#include "sched/proc.h"
+#include "sched/signal.h"
+#include <link.h>
+
+uint32_t grt__preempt_off;
+
+struct text {
+	uintptr_t lo, hi;
+};
+enum { TEXTS = 8, RESUME_STACK = 2048 };
+static struct text ours;              /* libgrt */
+static struct text libc_texts[TEXTS]; /* libc, the loader, the vDSO */
+static uint32_t nlibc_texts;
+
+static bool within(const struct text *t, uintptr_t pc)
+{
+	return pc - t->lo < t->hi - t->lo;
+}
+
+bool grt__pc_is_ours(uintptr_t pc)
+{
+	return within(&ours, pc);
+}
+
+static bool pc_is_libc(uintptr_t pc)
+{
+	for (uint32_t i = 0; i < nlibc_texts; i++)
+		if (within(&libc_texts[i], pc))
+			return true;
+	return false;
+}
+
+static bool ends_with_part(const char *path, const char *part)
+{
+	const char *base = path;
+	for (const char *p = path; *p; p++)
+		if (*p == '/')
+			base = p + 1;
+	while (*part && *base == *part)
+		base++, part++;
+	return *part == '\0';
+}
+
+static int note_text(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	(void)size;
+	(void)arg;
+	struct text t = {UINTPTR_MAX, 0};
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
+		if (ph->p_type != PT_LOAD || !(ph->p_flags & PF_X))
+			continue;
+		uintptr_t lo = info->dlpi_addr + ph->p_vaddr;
+		if (lo < t.lo)
+			t.lo = lo;
+		if (lo + ph->p_memsz > t.hi)
+			t.hi = lo + ph->p_memsz;
+	}
+	if (!t.hi)
+		return 0;
+	if (within(&t, (uintptr_t)grt__ctx_switch)) {
+		ours = t;
+		return 0;
+	}
+	const char *name = info->dlpi_name ? info->dlpi_name : "";
+	if ((ends_with_part(name, "libc.so.") || ends_with_part(name, "ld-linux") || ends_with_part(name, "linux-vdso")) &&
+	    nlibc_texts < TEXTS)
+		libc_texts[nlibc_texts++] = t;
+	return 0;
+}
+
+void grt__preempt_kick(struct m *mp)
+{
+	if (mp->tid)
+		grt__sys_tgkill(grt__sched.pid, mp->tid, GRT_SIGRT);
+}
+
+/* On the buffer's small stack, critical, everything but the runtime's signal blocked. */
+static void resume(void *arg)
+{
+	struct g *gp = arg;
+	struct m *mp = grt__self.m;
+	ucontext_t *uc = (ucontext_t *)((char *)gp->frame_uc);
+	gp->preempted = 0;
+	uc->uc_stack = (stack_t){.ss_sp = mp->gsignal, .ss_size = mp->gsignal_size};
+	if (grt_unlikely(grt_load_seqcst(&gp->sigpending)))
+		grt__signal_flush_queue(mp, gp, grt__uc_mask(uc));
+	grt__self.attention = 0;
+	mp->kmask = grt__uc_mask(uc);
+	grt_barrier();
+	grt__self.crit = 0;
+	grt_barrier();
+	grt__sigreturn(grt__sigframe_of(uc));
+}
+
+/* Copies the frame and prepares gp to be resumed from it. False: no memory. */
+static bool save_frame(struct g *gp, void *uc)
+{
+	size_t n = grt__sigframe_bytes(uc), need = RESUME_STACK + n + 2 * GRT_SIGFRAME_ALIGN;
+	if (gp->frame_size < need) {
+		if (gp->frame)
+			grt__os_free(gp->frame, gp->frame_size);
+		need = (need + 4095) & ~4095ul;
+		gp->frame = grt__os_alloc(need);
+		gp->frame_size = gp->frame ? need : 0;
+		if (!gp->frame)
+			return false;
+	}
+	uintptr_t src = (uintptr_t)grt__sigframe_of(uc);
+	uintptr_t dst = ((uintptr_t)gp->frame + RESUME_STACK + GRT_SIGFRAME_ALIGN - 1) & ~(uintptr_t)(GRT_SIGFRAME_ALIGN - 1);
+	dst += src % GRT_SIGFRAME_ALIGN;
+	gp->frame_uc = grt__sigframe_copy((char *)dst, uc);
+	grt__ctx_make(&gp->ctx, (char *)gp->frame + RESUME_STACK, gp->ctx.fs, resume, gp);
+	return true;
+}
+
+/* On gsignal, everything blocked, crit == 1. Returns if there is nobody to make room for. */
+static void preempt_now(struct m *mp, struct g *gp, void *uc)
+{
+	bool has_p = grt_load_relaxed(&mp->p->word) == mp->running_word;
+	if (!has_p) {
+		uint64_t word = grt_load_relaxed(&mp->p->word);
+		if (mp->p != &grt__no_p && P_STATUS(word) == P_RETAKING && P_MID(word) == mp->id &&
+		    P_SEQ(word) == P_SEQ(mp->running_word) && grt_cas(&mp->p->word, word, mp->running_word))
+			return;
+		mp->p = &grt__no_p;
+		if (mp->retaken) {
+			mp->retaken = 0;
+			grt_add_relaxed(&grt__sched.nretaken, -1);
+		}
+		if (grt__acquire_idle_p(mp))
+			return;
+	}
+	if (!save_frame(gp, uc))
+		return;
+	gp->preempted = 1;
+	grt_store_relaxed(&gp->status, G_RUNNABLE);
+	mp->kmask = ~0ull; /* as the kernel set it for this handler */
+	if (has_p)
+		grt__schedule_jump(mp, grt__commit_globq, gp);
+	grt__switch(mp, NULL, &mp->g0, grt__commit_globq, gp);
+}
+
+/* The runtime's signal, on gsignal (or, on a foreign thread or sysmon, wherever), everything blocked. */
+static void on_runtime_signal(int sig, siginfo_t *info, void *uc)
+{
+	(void)sig;
+	(void)info;
+	grt__broadcast_run();
+	struct g *gp = grt__self.g;
+	if (!gp || gp->is_g0)
+		return;
+	bool pending = grt_load_seqcst(&gp->sigpending);
+	if (grt__self.crit) {
+		grt__self.attention |= (uint8_t)(ATTN_PREEMPT | (pending ? ATTN_SIGNAL : 0));
+		return;
+	}
+	struct m *mp = grt__self.m;
+	grt__self.crit = 1;
+	grt_barrier();
+	if (pending) /* they are delivered when this handler returns */
+		grt__signal_flush_queue(mp, gp, grt__uc_mask(uc));
+	uintptr_t pc = grt__uc_pc(uc);
+	if (grt__self.in_block || grt__self.in_vfork || grt__preempt_off || pc_is_libc(pc))
+		;
+	else if (within(&ours, pc))
+		grt__self.attention |= ATTN_PREEMPT;
+	else
+		preempt_now(mp, gp, uc);
+	grt_barrier();
+	grt__self.crit = 0;
+}
+
+void grt__preempt_init(void)
+{
+	nlibc_texts = 0;
+	dl_iterate_phdr(note_text, NULL);
+	struct grt_ksigaction act = {
+		.handler = (void *)on_runtime_signal,
+		.flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART | 0x04000000 /* SA_RESTORER */,
+		.restorer = (void *)grt__sigrestorer,
+		.mask = ~0ull,
+	};
+	grt__sys_sigaction(GRT_SIGRT, &act, NULL);
+}

@@ -1,0 +1,470 @@
+#include "sched/proc.h"
+#include "os/os.h"
+
+GRT_TLS struct grt_tls grt__self;
+struct grt_sched grt__sched = {.lock = GRT_LOCK_INIT(GRT_RANK_SCHED), .promised = GRT_FOREVER};
+struct p grt__no_p; /* word 0: never equals a running word */
+struct g grt__main_g;
+
+#define sched grt__sched
+
+struct p *grt__p_new(uint32_t id)
+{
+	struct p *pp = grt__os_alloc(sizeof *pp);
+	if (!pp)
+		grt__throw("out of memory for a P");
+	pp->id = id;
+	pp->timer0 = GRT_FOREVER;
+	grt_lock_init(&pp->timers_lock, GRT_RANK_TIMERS);
+	return pp;
+}
+
+void grt__proc_init(int nprocs)
+{
+	sched.allp = grt__os_alloc(MAX_PROCS * sizeof(struct p *));
+	for (int i = 0; i < nprocs; i++)
+		sched.allp[i] = grt__p_new((uint32_t)i);
+	sched.nprocs = (uint32_t)nprocs;
+	sched.next_id = 1;
+	sched.sysmon_asleep = 1;
+}
+
+/* ---- run queues ---- */
+
+void grt__globq_put(struct g *gp)
+{
+	grt_lock(&sched.lock);
+	gp->sched_next = NULL;
+	if (sched.globq_tail)
+		sched.globq_tail->sched_next = gp;
+	else
+		sched.globq_head = gp;
+	sched.globq_tail = gp;
+	grt_store_relaxed(&sched.globq_size, sched.globq_size + 1);
+	grt_unlock(&sched.lock);
+}
+
+static struct g *globq_pop_locked(void)
+{
+	struct g *gp = sched.globq_head;
+	if (!gp)
+		return NULL;
+	sched.globq_head = gp->sched_next;
+	if (!sched.globq_head)
+		sched.globq_tail = NULL;
+	grt_store_relaxed(&sched.globq_size, sched.globq_size - 1);
+	return gp;
+}
+
+/* Our half: a local queue that is full moves half of itself and gp to the global one. Owner P. */
+static bool runq_overflow(struct p *pp, struct g *gp, uint32_t head, uint32_t tail)
+{
+	struct g *batch[GRT_RUNQ / 2 + 1];
+	uint32_t n = (tail - head) / 2;
+	for (uint32_t i = 0; i < n; i++)
+		batch[i] = pp->runq[(head + i) % GRT_RUNQ];
+	if (!grt_cas(&pp->runq_head, head, head + n)) /* pairs with the stealers' CAS */
+		return false;
+	batch[n] = gp;
+	for (uint32_t i = 0; i < n; i++)
+		batch[i]->sched_next = batch[i + 1];
+	gp->sched_next = NULL;
+	grt_lock(&sched.lock);
+	if (sched.globq_tail)
+		sched.globq_tail->sched_next = batch[0];
+	else
+		sched.globq_head = batch[0];
+	sched.globq_tail = gp;
+	grt_store_relaxed(&sched.globq_size, sched.globq_size + n + 1);
+	grt_unlock(&sched.lock);
+	return true;
+}
+
+static void runq_put_tail(struct p *pp, struct g *gp)
+{
+	for (;;) {
+		uint32_t head = grt_load_acquire(&pp->runq_head); /* pairs with the stealers' CAS: slots before it are free */
+		uint32_t tail = pp->runq_tail;
+		if (tail - head < GRT_RUNQ) {
+			grt_store_relaxed(&pp->runq[tail % GRT_RUNQ], gp);
+			grt_store_release(&pp->runq_tail, tail + 1); /* pairs with the stealers' acquire */
+			return;
+		}
+		if (runq_overflow(pp, gp, head, tail))
+			return;
+	}
+}
+
+void grt__runq_put(struct p *pp, struct g *gp, bool next)
+{
+	if (next) {
+		/* Always exchanged by the owner; CASed away by stealers. The full barrier also orders the caller's reads of
+		 * nspinning and sysmon_asleep (proc.h). */
+		gp = grt_xchg_seqcst(&pp->runnext, gp);
+		if (!gp)
+			return;
+	}
+	runq_put_tail(pp, gp);
+}
+
+static struct g *runq_get_head(struct p *pp)
+{
+	for (;;) {
+		uint32_t head = grt_load_acquire(&pp->runq_head);
+		uint32_t tail = pp->runq_tail;
+		if (head == tail)
+			return NULL;
+		struct g *gp = grt_load_relaxed(&pp->runq[head % GRT_RUNQ]);
+		if (grt_cas(&pp->runq_head, head, head + 1))
+			return gp;
+	}
+}
+
+static struct g *runq_get(struct p *pp)
+{
+	/* runnext first, but a pair of tasks that wake each other may not keep the queue waiting for ever. */
+	if (grt_load_relaxed(&pp->runnext) && (pp->nexts < 32 || pp->runq_head == pp->runq_tail)) {
+		struct g *gp = grt_xchg_acqrel(&pp->runnext, NULL);
+		if (gp) {
+			pp->nexts++;
+			return gp;
+		}
+	}
+	pp->nexts = 0;
+	return runq_get_head(pp);
+}
+
+bool grt__runq_empty(const struct p *pp)
+{
+	return grt_load_acquire(&pp->runq_head) == grt_load_acquire(&pp->runq_tail) && !grt_load_relaxed(&pp->runnext);
+}
+
+uint32_t grt__runq_size(const struct p *pp)
+{
+	uint32_t n = grt_load_acquire(&pp->runq_tail) - grt_load_acquire(&pp->runq_head);
+	return (n > GRT_RUNQ ? 0 : n) + (grt_load_relaxed(&pp->runnext) != NULL);
+}
+
+struct g *grt__globq_get_locked(struct p *pp, uint32_t max)
+{
+	uint32_t n = sched.globq_size / sched.nprocs + 1;
+	if (max && n > max)
+		n = max;
+	if (n > GRT_RUNQ / 2)
+		n = GRT_RUNQ / 2;
+	struct g *gp = globq_pop_locked();
+	while (gp && --n > 0) {
+		struct g *more;
+		if (pp->runq_tail - grt_load_acquire(&pp->runq_head) >= GRT_RUNQ)
+			break;
+		if (!(more = globq_pop_locked()))
+			break;
+		runq_put_tail(pp, more);
+	}
+	return gp;
+}
+
+static struct g *globq_get(struct p *pp, uint32_t max)
+{
+	if (!grt_load_relaxed(&sched.globq_size))
+		return NULL;
+	grt_lock(&sched.lock);
+	struct g *gp = grt__globq_get_locked(pp, max);
+	grt_unlock(&sched.lock);
+	return gp;
+}
+
+/* Takes half of victim's queue into pp's (empty) one; returns one of them. */
+static struct g *steal_from(struct p *pp, struct p *victim, bool take_next)
+{
+	for (;;) {
+		uint32_t head = grt_load_acquire(&victim->runq_head);
+		uint32_t tail = grt_load_acquire(&victim->runq_tail);
+		uint32_t n = tail - head;
+		n -= n / 2;
+		if (n == 0) {
+			struct g *next = take_next ? grt_load_relaxed(&victim->runnext) : NULL;
+			if (next && grt_cas(&victim->runnext, next, NULL))
+				return next;
+			return NULL;
+		}
+		if (n > GRT_RUNQ / 2) /* head and tail were read at different times */
+			continue;
+		uint32_t to = pp->runq_tail;
+		for (uint32_t i = 0; i < n; i++)
+			grt_store_relaxed(&pp->runq[(to + i) % GRT_RUNQ], grt_load_relaxed(&victim->runq[(head + i) % GRT_RUNQ]));
+		if (!grt_cas(&victim->runq_head, head, head + n))
+			continue;
+		struct g *gp = pp->runq[(to + n - 1) % GRT_RUNQ];
+		grt_store_release(&pp->runq_tail, to + n - 1);
+		return gp;
+	}
+}
+
+static uint32_t next_random(struct m *mp)
+{
+	mp->rand ^= mp->rand << 13;
+	mp->rand ^= mp->rand >> 17;
+	mp->rand ^= mp->rand << 5;
+	return mp->rand;
+}
+
+/* A runnext that its P's M will reach by itself in a moment is left alone (never bounce a ping-ponging pair). */
+static bool next_is_stuck(struct p *victim)
+{
+	return P_STATUS(grt_load_relaxed(&victim->word)) != P_RUNNING;
+}
+
+static struct g *steal(struct m *mp)
+{
+	struct p *pp = mp->p;
+	for (int round = 0; round < 4; round++) {
+		uint32_t n = grt_load_relaxed(&sched.nprocs);
+		uint32_t start = next_random(mp) % n;
+		for (uint32_t i = 0; i < n; i++) {
+			struct p *victim = sched.allp[(start + i) % n];
+			if (victim == pp)
+				continue;
+			if (round == 3 && grt_load_relaxed(&victim->timer0) != GRT_FOREVER)
+				grt__timers_run(victim, grt__nanotime());
+			struct g *gp = steal_from(pp, victim, mp->steal_next || (round == 3 && next_is_stuck(victim)));
+			if (gp)
+				return gp;
+		}
+		/* firing another P's timers made its tasks runnable on ours */
+		struct g *gp = runq_get(pp);
+		if (gp)
+			return gp;
+	}
+	return NULL;
+}
+
+bool grt__work_waits(void)
+{
+	if (grt_load_seqcst(&sched.globq_size))
+		return true;
+	uint32_t n = grt_load_relaxed(&sched.nprocs);
+	for (uint32_t i = 0; i < n; i++)
+		if (!grt__runq_empty(sched.allp[i]))
+			return true;
+	return false;
+}
+
+/* ---- picking ---- */
+
+struct g *grt__pick_local(struct m *mp)
+{
+	struct p *pp = mp->p;
+	struct g *gp;
+	if (grt_unlikely(grt_load_relaxed(&pp->timer0) != GRT_FOREVER))
+		grt__timers_run(pp, grt__nanotime());
+	if (grt_unlikely(pp->schedtick % 61 == 0) && (gp = globq_get(pp, 1)))
+		return gp;
+	if ((gp = runq_get(pp)))
+		return gp;
+	return globq_get(pp, 0);
+}
+
+static void stop_spinning(struct m *mp)
+{
+	mp->spinning = 0;
+	/* The last spinner that finds work wakes another: there may be more (Go's resetspinning). */
+	if (grt_add_seqcst(&sched.nspinning, -1) == 0 && (grt_load_relaxed(&sched.globq_size) || grt__runq_size(mp->p) > 0))
+		grt__wake_p(mp);
+}
+
+/* A short wait on the CPU before sleeping: waking a sleeping CPU costs more than this. */
+static struct g *spin_a_little(struct m *mp)
+{
+	uint64_t until = grt__cycles() + GRT_SPIN_CYCLES;
+	do {
+		for (int i = 0; i < 20; i++)
+			grt__cpu_relax();
+		struct g *gp = globq_get(mp->p, 0);
+		if (gp || (gp = steal(mp)))
+			return gp;
+	} while (grt__cycles() < until);
+	return NULL;
+}
+
+/* Gives the P up and sleeps until somebody hands one over. Returns with mp->p set, or after noticing new work. */
+static void go_idle(struct m *mp)
+{
+	struct p *pp = mp->p;
+	bool was_spinning = mp->spinning;
+
+	grt_lock(&sched.lock);
+	if (sched.globq_size) {
+		grt_unlock(&sched.lock);
+		return;
+	}
+	grt__p_release(mp);
+	grt__p_put_idle_locked(pp);
+	grt_unlock(&sched.lock);
+	if (was_spinning) {
+		mp->spinning = 0;
+		grt_add_seqcst(&sched.nspinning, -1);
+	}
+	grt_fence_seqcst(); /* the second look of proc.h */
+	if (grt__work_waits() && grt__acquire_idle_p(mp)) {
+		mp->spinning = 1;
+		grt_add_seqcst(&sched.nspinning, 1);
+		return;
+	}
+	grt__m_sleep(mp);
+}
+
+struct g *grt__find_runnable(struct m *mp)
+{
+	for (;;) {
+		struct g *gp;
+		if (mp->p == &grt__no_p) {
+			grt__m_sleep(mp);
+			continue;
+		}
+		gp = grt__pick_local(mp);
+		if (!gp && sched.nprocs > 1) {
+			uint32_t busy = sched.nprocs - grt_load_relaxed(&sched.npidle);
+			if (!mp->spinning && 2 * grt_load_relaxed(&sched.nspinning) < busy) {
+				mp->spinning = 1;
+				grt_add_seqcst(&sched.nspinning, 1);
+			}
+			gp = steal(mp);
+			if (!gp && mp->spinning)
+				gp = spin_a_little(mp);
+		}
+		mp->steal_next = 0;
+		if (gp) {
+			if (mp->spinning)
+				stop_spinning(mp);
+			return gp;
+		}
+		go_idle(mp);
+	}
+}
+
+/* ---- switching ---- */
+
+void grt__switch(struct m *mp, struct g *from, struct g *to, grt_commit commit, void *arg)
+{
+	grt_invariant(from != to && to->tls->crit >= 1 && grt__self.crit >= 1);
+	if (!to->is_g0) {
+		mp->curg = to;
+		to->m = mp;
+		grt_store_relaxed(&to->status, G_RUNNING);
+		mp->p->schedtick++;
+		if (grt_unlikely(mp->p->timer0 < grt_load_relaxed(&sched.promised)))
+			grt__sysmon_promise(mp->p->timer0);
+		uint64_t mask = grt_unlikely(to->preempted) ? GRT_MASK_ALL : to->sigmask;
+		if (grt_unlikely(mask != mp->kmask))
+			grt__m_set_mask(mp, mask);
+	} else {
+		mp->curg = NULL;
+	}
+	to->tls->m = mp;
+	grt_barrier();
+	mp->cur = to->tls; /* both counts are at least 1 here: sysmon sees the M critical throughout */
+	if (from)
+		grt__ctx_switch(&from->ctx, &to->ctx, commit, arg);
+	else
+		grt__ctx_jump(&to->ctx, commit, arg);
+}
+
+/* The task to go on with from a task's own stack, or g0. */
+static struct g *successor(struct m *mp, struct g *gp)
+{
+	if (grt_unlikely(mp->lockedg != NULL))
+		return &mp->g0;
+	struct g *next = grt__pick_local(mp);
+	if (!next)
+		return &mp->g0;
+	if (grt_unlikely(next->lockedm != NULL)) {
+		mp->picked = next;
+		return &mp->g0;
+	}
+	(void)gp;
+	return next;
+}
+
+void grt__schedule(struct m *mp, struct g *gp, grt_commit commit, void *arg)
+{
+	grt__switch(mp, gp, successor(mp, gp), commit, arg);
+}
+
+void grt__schedule_jump(struct m *mp, grt_commit commit, void *arg)
+{
+	grt__switch(mp, NULL, successor(mp, NULL), commit, arg);
+	__builtin_unreachable();
+}
+
+void grt__commit_globq(void *gp)
+{
+	grt__globq_put(gp);
+	if (grt_load_relaxed(&sched.sysmon_asleep))
+		grt__sysmon_wake();
+}
+
+void grt__commit_runq(void *arg)
+{
+	struct g *gp = arg;
+	runq_put_tail(grt__self.m->p, gp);
+	grt_barrier(); /* sysmon's membarrier makes this enough */
+	if (grt_unlikely(grt_load_relaxed(&sched.sysmon_asleep)))
+		grt__sysmon_wake();
+}
+
+/* ---- making runnable ---- */
+
+static void maybe_wake(struct m *mp, struct p *pp)
+{
+	if (grt_load_relaxed(&sched.npidle) == 0) {
+		if (grt_unlikely(grt_load_relaxed(&sched.sysmon_asleep)))
+			grt__sysmon_wake();
+		return;
+	}
+	if (grt_load_relaxed(&sched.nspinning))
+		return;
+	if (pp->runq_head == pp->runq_tail) { /* only runnext: its waker will likely make room */
+		uint64_t now = grt__cycles();
+		if (now - mp->last_wake < WAKE_PAUSE) {
+			if (grt_unlikely(grt_load_relaxed(&sched.sysmon_asleep)))
+				grt__sysmon_wake();
+			return;
+		}
+		mp->last_wake = now;
+	}
+	grt__wake_p(mp);
+}
+
+void grt__ready(struct g *gp)
+{
+	grt_store_relaxed(&gp->status, G_RUNNABLE);
+	if (grt__self.g && !grt__self.in_vfork && (grt__self.crit || !grt__self.g->is_g0)) {
+		/* On g0, and on a task whose P is gone, there may be no P: then the global queue. */
+		if (grt__self.g->is_g0 && grt__self.m->p == &grt__no_p)
+			goto global;
+		struct m *mp = grt__enter();
+		grt__runq_put(mp->p, gp, true);
+		maybe_wake(mp, mp->p);
+		grt__leave();
+		return;
+	}
+global:
+	grt__globq_put(gp);
+	grt__wake_p(NULL);
+}
+
+void grt__yield(void)
+{
+	struct m *mp = grt__enter();
+	struct g *gp = grt__self.g;
+	struct g *next = successor(mp, gp);
+	if (next == &mp->g0 && !mp->picked && !(mp->lockedg && grt__work_waits())) { /* nobody else here: let another kernel thread run if one waits */
+		grt__leave();
+		grt__sys0(SYS_sched_yield);
+		return;
+	}
+	grt_store_relaxed(&gp->status, G_RUNNABLE);
+	grt__switch(mp, gp, next, mp->lockedg ? grt__commit_globq : grt__commit_runq, gp);
+	grt__leave();
+}

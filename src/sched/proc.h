@@ -1,0 +1,145 @@
+/*
+ * Scheduler state shared by the files of sched/ (proc.c run queues and picking, m.c kernel threads, sysmon.c, task.c, park.c).
+ *
+ * Waking another CPU is dear (DESIGN 4.2b), so grt__ready does it only when it pays: no M is spinning, a P is idle, and either
+ * there is more than one task waiting here or this M has not woken anybody for WAKE_PAUSE cycles. A lone task in runnext usually
+ * runs as soon as its waker parks; if the waker does not park, sysmon (awake whenever work may be stuck) finds the task and wakes
+ * an M for it.
+ *
+ * Who looks at timers. Each P's heap is looked at when its M picks a task. An M that goes idle becomes the time keeper if the
+ * earliest timer of all Ps is before sched.promised: it sleeps until then. If an M that stays busy sees a timer of its P earlier than
+ * sched.promised, it tells sysmon, which promises that time. So at most one wake-up an expiry, none without timers.
+ *
+ * Going to sleep, the interleavings that matter:
+ *   submitter: put on a queue (exchange of runnext: full barrier); read nspinning, npidle, sysmon_asleep
+ *   M:         nspinning--, P on the idle list (lock: full barrier); look at all queues once more
+ *   sysmon:    asleep = 1; membarrier; look at all queues once more
+ * Whichever comes second sees the other.
+ */
+#ifndef GRT_SCHED_PROC_H
+#define GRT_SCHED_PROC_H
+
+#include "sched/sched.h"
+
+enum { MAX_PROCS = 1024, MAX_MS = 10000 };
+
+struct grt_sched {
+	struct grt_lock lock; /* rank SCHED */
+	struct p **allp;      /* MAX_PROCS slots, filled on growth, never freed */
+	uint32_t nprocs;      /* atomic: GOMAXPROCS */
+
+	/* sched lock; sizes also read without it */
+	struct g *globq_head, *globq_tail;
+	uint32_t globq_size; /* atomic */
+	struct p *pidle;
+	uint32_t npidle; /* atomic */
+	struct m *midle;
+	uint32_t nmidle;
+	struct m *allm;     /* atomic: push only */
+	uint32_t nm;        /* Ms made */
+	uint32_t nm_live;
+	uint32_t want_m;    /* atomic: sysmon shall make an M */
+
+	GRT_ALIGNED(GRT_CACHE_LINE) uint32_t nspinning; /* atomic */
+	uint32_t sysmon_asleep;                         /* atomic */
+	int64_t promised;                               /* atomic: somebody looks at timers by then */
+	uint32_t nretaken;                              /* atomic: Ms whose P sysmon took while in user code */
+
+	GRT_ALIGNED(GRT_CACHE_LINE) uint64_t next_id; /* atomic: goid - 1, handed to Ps in batches */
+	uint32_t main_exited;                         /* atomic: main called pthread_exit; the last task ends the process */
+	int sysmon_tid;
+	int pid;
+};
+extern struct grt_sched grt__sched;
+extern struct p grt__no_p;
+extern struct g grt__main_g;
+
+#define GRT_SPIN_CYCLES 25000u /* about 10 us */
+#define WAKE_PAUSE 125000u /* cycles, about 50 us */
+
+/* ---- proc.c ---- */
+void grt__proc_init(int nprocs);
+struct p *grt__p_new(uint32_t id);
+/* Owner P, critical. */
+void grt__runq_put(struct p *pp, struct g *gp, bool next);
+bool grt__runq_empty(const struct p *pp);
+uint32_t grt__runq_size(const struct p *pp);
+void grt__globq_put(struct g *gp);
+struct g *grt__globq_get_locked(struct p *pp, uint32_t max);
+/* Something waits on any queue, or a timer is due. */
+bool grt__work_waits(void);
+/* Owner P, critical: the next task from timers, global queue (every 61st), local queue, global queue; NULL: none. Never
+ * steals. */
+struct g *grt__pick_local(struct m *mp);
+/* g0: everything, until there is a task. */
+struct g *grt__find_runnable(struct m *mp);
+/* Critical. Suspends the current context (gp: task or g0) and continues `to`. */
+void grt__switch(struct m *mp, struct g *from, struct g *to, grt_commit commit, void *arg);
+/* Critical. Suspends task gp and runs whatever is next. Returns on whichever M continues gp. */
+void grt__schedule(struct m *mp, struct g *gp, grt_commit commit, void *arg);
+/* Critical, gsignal stack or dying task: the same, without saving. */
+void grt__schedule_jump(struct m *mp, grt_commit commit, void *arg) GRT_NORETURN;
+/* commit functions */
+void grt__commit_globq(void *gp);
+void grt__commit_runq(void *gp);
+
+/* ---- m.c ---- */
+void grt__m_boot_main(void);
+struct m *grt__m_new(void);               /* sysmon only: calls pthread_create */
+void grt__m_wake(struct m *mp);           /* after nextp was set */
+/* g0, no P: sleeps until somebody hands a P over; returns with one, or without after a timer expired and no P was free. */
+void grt__m_sleep(struct m *mp);
+/* Takes mp's P off it; the caller then owns the P. Critical. */
+struct p *grt__p_release(struct m *mp);
+void grt__m_loop(struct m *mp) GRT_NORETURN; /* g0 */
+/* Sched lock not held. An M for this P (owned by the caller): idle M or a new one. */
+void grt__start_m(struct p *pp, bool spinning);
+void grt__handoff_p(struct p *pp);
+void grt__wake_p(struct m *mp);
+void grt__wake_p_stuck(void); /* the M woken may take another P's runnext */
+void grt__m_rank_checks_on(void);
+void grt__m_fork_child(struct m *mp);
+/* Takes an idle P for mp. */
+bool grt__acquire_idle_p(struct m *mp);
+void grt__p_bind(struct m *mp, struct p *pp);
+void grt__p_put_idle_locked(struct p *pp);
+struct p *grt__p_get_idle_locked(void);
+
+/* ---- sysmon.c ---- */
+int grt__sysmon_start(const char **why);
+void grt__sysmon_wake(void);
+/* Somebody must look at timers by `when`; nobody promised to yet. */
+void grt__sysmon_promise(int64_t when);
+void grt__sysmon_fork_child(void);
+
+/* ---- preempt.c ---- */
+void grt__preempt_init(void);
+void grt__preempt_kick(struct m *mp); /* sends the runtime's signal */
+extern uint32_t grt__preempt_off;     /* GODEBUG=asyncpreemptoff=1 */
+#define GRT_SIGRT 33                  /* the signal number that libc keeps for itself: no program can block or see it */
+
+/* ---- timer.c ---- */
+/* Owner M, critical, no locks: fires what is due. Returns the time of the next or GRT_FOREVER. */
+int64_t grt__timers_run(struct p *pp, int64_t now);
+int64_t grt__timers_earliest(void);
+void grt__timers_fork_child(struct p *pp);
+
+/* ---- task.c ---- */
+/* Every G region ever laid out, dead ones included, is in a table that only grows; these visit the living. Any context. */
+void grt__allg_add(struct g *gp);
+void grt__allg_for_each(void (*fn)(struct g *, void *), void *arg);
+#define grt__allg_for_each_sig grt__allg_for_each
+void grt__task_fork_child(struct g *self);
+void grt__task_init_main(struct g *gp);
+
+/* ---- signal.c ---- */
+/* Everything but the runtime's own signal. */
+#define GRT_MASK_ALL (~(1ull << (GRT_SIGRT - 1)))
+/* Bits no program may set: libc's two signals. */
+#define GRT_MASK_LIBC (3ull << 31)
+/* Critical. Sets the kernel's mask of this M. */
+void grt__m_set_mask(struct m *mp, uint64_t mask);
+/* crit == 1, on a task: delivers what was put off or queued. */
+void grt__signal_deliver(struct m *mp, struct g *gp);
+
+#endif

@@ -1,0 +1,594 @@
+#include "sched/signal.h"
+#include "arch/sigctx.h"
+#include "os/os.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#define SA_RESTORER_FLAG 0x04000000ul
+enum { NSIG_MAX = 64, VERSIONS = 4 };
+
+void (*grt__signal_crash_hook)(int sig, siginfo_t *info, void *ucontext);
+bool grt__signal_crash_on = true;
+
+/* The program's dispositions. Four versions each: a handler that reads one is not disturbed by the next writers. */
+static struct {
+	uint32_t current; /* atomic */
+	struct grt_ksigaction version[VERSIONS];
+} actions[NSIG_MAX + 1];
+
+static struct grt_lock signal_lock = GRT_LOCK_INIT(GRT_RANK_SIGNAL);
+static struct g_signal *free_nodes; /* signal lock */
+
+#define BIT(sig) (1ull << ((sig)-1))
+/* Their default action ends the process and deserves a report. */
+#define CRASHES                                                                                                        \
+	(BIT(SIGQUIT) | BIT(SIGILL) | BIT(SIGTRAP) | BIT(SIGABRT) | BIT(SIGBUS) | BIT(SIGFPE) | BIT(SIGSEGV) | BIT(SIGSYS))
+
+static struct grt_ksigaction *action_of(int sig)
+{
+	return &actions[sig].version[grt_load_acquire(&actions[sig].current) % VERSIONS];
+}
+
+static void sig_entry(int sig, siginfo_t *info, void *uc);
+
+/* ---- masks ---- */
+
+void grt__m_set_mask(struct m *mp, uint64_t mask)
+{
+	if (mp->kmask == mask)
+		return;
+	mp->kmask = mask; /* before: a handler that runs on the way out of the call sees what is in force */
+	grt__sys_sigprocmask(SIG_SETMASK, &mask, NULL);
+}
+
+void grt__signal_note_mask(uint64_t mask)
+{
+	if (!grt__self.g || grt__self.in_vfork)
+		return;
+	struct m *mp = grt__enter();
+	grt__self.g->sigmask = mask & ~GRT_MASK_LIBC;
+	mp->kmask = mask & ~GRT_MASK_LIBC;
+	grt__leave();
+}
+
+int grt__signal_mask(int how, const uint64_t *set, uint64_t *old)
+{
+	struct m *mp = grt__enter();
+	struct g *gp = grt__self.g;
+	uint64_t mask = gp->sigmask;
+	if (old)
+		*old = mask;
+	if (set) {
+		uint64_t s = *set & ~(GRT_MASK_LIBC | BIT(SIGKILL) | BIT(SIGSTOP));
+		if (how == SIG_BLOCK) {
+			mask |= s;
+		} else if (how == SIG_UNBLOCK) {
+			mask &= ~s;
+		} else if (how == SIG_SETMASK) {
+			mask = s;
+		} else {
+			grt__leave();
+			return -EINVAL;
+		}
+		bool opened = (gp->sigmask & ~mask) != 0;
+		gp->sigmask = mask;
+		if (opened) {
+			grt__signal_bell_all();
+			if (gp->sigqueue || grt_load_relaxed(&gp->sigpending)) {
+				grt_store_seqcst(&gp->sigpending, 1);
+				grt__self.attention |= ATTN_SIGNAL;
+			}
+		}
+		if (grt__self.attention & ATTN_SIGNAL) {
+			grt__leave(); /* sets the mask last, after the count went to zero */
+			return 0;
+		}
+		/* Signals that become deliverable interrupt the call below: their handlers must find us outside. */
+		mp->kmask = mask;
+		grt_barrier();
+		if (grt__self.crit == 1) {
+			/* Migration is impossible between these two: only libgrt's own code runs, and it is never preempted. */
+			grt__self.crit = 0;
+			grt__sys_sigprocmask(SIG_SETMASK, &mask, NULL);
+			if (grt__self.attention) {
+				grt__enter();
+				grt__leave();
+			}
+			return 0;
+		}
+		grt__sys_sigprocmask(SIG_SETMASK, &mask, NULL);
+	}
+	grt__leave();
+	return 0;
+}
+
+/* crit == 1 with something put off: ends with everything delivered that may be; the caller then drops the count. */
+void grt__signal_deliver(struct m *mp, struct g *gp)
+{
+	uint64_t all = GRT_MASK_ALL, mask = gp->sigmask;
+	if (mp->kmask != all) {
+		mp->kmask = all;
+		grt__sys_sigprocmask(SIG_SETMASK, &all, NULL);
+	}
+	if (grt_load_seqcst(&gp->sigpending))
+		grt__signal_flush_queue(mp, gp, mask);
+	mp->kmask = mask;
+	grt_barrier();
+	grt__self.crit = 0;
+	grt_barrier();
+	grt__sys_sigprocmask(SIG_SETMASK, &mask, NULL); /* handlers run here */
+	grt__enter();
+}
+
+/* ---- directed signals ---- */
+
+static struct g_signal *node_get_locked(void)
+{
+	if (!free_nodes) {
+		enum { SLAB = 64 };
+		struct g_signal *slab = grt__os_alloc(SLAB * sizeof *slab);
+		for (int i = 0; slab && i < SLAB; i++) {
+			slab[i].next = free_nodes;
+			free_nodes = &slab[i];
+		}
+	}
+	struct g_signal *n = free_nodes;
+	if (n)
+		free_nodes = n->next;
+	return n;
+}
+
+void grt__interrupt(struct g *gp)
+{
+	if (grt_cas(&gp->park.state, PARK_PARKED, PARK_PREPARED))
+		grt__ready(gp);
+}
+
+/* The task has something to deliver: make it look. sigpending is set. */
+static void prod(struct g *gp)
+{
+	struct m *mp;
+	if (grt_load_seqcst(&gp->park.state) == PARK_PARKED) {
+		grt__interrupt(gp);
+		return;
+	}
+	/* Running, or on its way into or out of parking: its M's signal makes it look; if it moved on, the park's commit does. */
+	if ((mp = grt_load_acquire(&gp->m)) && mp->curg == gp && gp != grt__self.g)
+		grt__preempt_kick(mp);
+}
+
+int grt__signal_send(struct g *gp, int sig, const siginfo_t *info)
+{
+	if (sig < 0 || sig > NSIG_MAX || sig == 32 || sig == GRT_SIGRT)
+		return -EINVAL;
+	if (sig == 0)
+		return 0;
+	bool task = grt__self.g != NULL;
+	if (task)
+		grt__enter();
+	grt_lock(&signal_lock);
+	struct g_signal **tail = &gp->sigqueue, *n;
+	for (; (n = *tail); tail = &n->next)
+		if (n->info.si_signo == sig && sig < 34)
+			break; /* a standard signal is pending once */
+	if (!n && (n = node_get_locked())) {
+		n->info = *info;
+		n->info.si_signo = sig;
+		n->next = NULL;
+		*tail = n;
+	}
+	grt_store_seqcst(&gp->sigpending, 1);
+	grt_unlock(&signal_lock);
+	if (n && (!(gp->sigmask & BIT(sig)) || gp->in_sigwait))
+		prod(gp);
+	if (n && gp == grt__self.g && task)
+		grt__self.attention |= ATTN_SIGNAL;
+	if (task)
+		grt__leave();
+	return n ? 0 : -EAGAIN;
+}
+
+void grt__signal_flush_queue(struct m *mp, struct g *gp, uint64_t mask)
+{
+	(void)mp;
+	if (gp->in_sigwait)
+		mask = 0;
+	/* With crit set and signals blocked here, and the lock's other holders running elsewhere, this wait is short. */
+	grt_lock(&signal_lock);
+	struct g_signal **link = &gp->sigqueue, *n;
+	while ((n = *link)) {
+		if (mask & BIT(n->info.si_signo)) {
+			link = &n->next;
+			continue;
+		}
+		grt__sys_tgsigqueue(grt__sched.pid, grt__sys_gettid(), n->info.si_signo, &n->info);
+		*link = n->next;
+		n->next = free_nodes;
+		free_nodes = n;
+	}
+	grt_store_seqcst(&gp->sigpending, 0); /* what stays is looked at when the mask opens */
+	grt_unlock(&signal_lock);
+}
+
+/* ---- the program's handlers ---- */
+
+/* On the stack where the kernel would have run the handler, in the task's context, as if called by the kernel: our return
+ * address is the frame's restorer. */
+static void run_handler(int sig, siginfo_t *info, ucontext_t *uc, void (*handler)(int, siginfo_t *, void *), uint64_t mask)
+{
+	struct g *gp = grt__self.g;
+	uint8_t in_block = grt__self.in_block;
+	gp->sigmask = mask; /* in force wherever the task goes on from here */
+	if (in_block)
+		grt__block_exit();
+	grt__enter();
+	struct m *mp = grt__self.m;
+	mp->kmask = mask;
+	grt_barrier();
+	grt__self.crit = 0;
+	grt__sys_sigprocmask(SIG_SETMASK, &mask, NULL);
+	int saved_errno = errno;
+
+	handler(sig, info, uc);
+
+	errno = saved_errno; /* what follows is not the program's doing; the handler keeps its own errno rules */
+	if (in_block)
+		grt__block_enter(in_block == 2);
+	else
+		grt__enter();
+	uint64_t all = GRT_MASK_ALL;
+	grt__sys_sigprocmask(SIG_SETMASK, &all, NULL);
+	mp = grt__self.m;
+	grt__uc_mask(uc) &= ~GRT_MASK_LIBC;
+	gp->sigmask = mp->kmask = grt__uc_mask(uc);
+	uc->uc_stack = (stack_t){.ss_sp = mp->gsignal, .ss_size = mp->gsignal_size};
+	if (!in_block)
+		grt__self.crit--;
+}
+
+/* Where the kernel would put the frame. */
+static uintptr_t handler_sp(const struct g *gp, void *uc, const struct grt_ksigaction *act)
+{
+	uintptr_t sp = grt__uc_sp(uc);
+	if (act->flags & SA_ONSTACK && gp->altstack_size && sp - (uintptr_t)gp->altstack_sp >= gp->altstack_size)
+		return (uintptr_t)gp->altstack_sp + gp->altstack_size;
+	return sp - GRT_RED_ZONE;
+}
+
+static void dispatch(int sig, siginfo_t *info, void *vuc, const struct grt_ksigaction *act)
+{
+	struct g *gp = grt__self.g;
+	ucontext_t *uc = vuc;
+	uint64_t mask = grt__uc_mask(uc) | act->mask;
+	if (!(act->flags & SA_NODEFER))
+		mask |= BIT(sig);
+	mask &= ~(GRT_MASK_LIBC | BIT(SIGKILL) | BIT(SIGSTOP));
+	/* The program sees its own alternate stack in the context. */
+	uc->uc_stack = (stack_t){.ss_sp = gp->altstack_sp, .ss_size = gp->altstack_size,
+	                         .ss_flags = gp->altstack_size ? 0 : SS_DISABLE};
+	uintptr_t src = (uintptr_t)grt__sigframe_of(uc);
+	uintptr_t dst = (handler_sp(gp, uc, act) - grt__sigframe_bytes(uc)) & ~(uintptr_t)(GRT_SIGFRAME_ALIGN - 1);
+	dst -= GRT_SIGFRAME_ALIGN - src % GRT_SIGFRAME_ALIGN;
+	ucontext_t *copy = grt__sigframe_copy((char *)dst, uc);
+	grt__self.m->kmask = ~0ull; /* as the kernel set it for this entry; what follows is libgrt's own code */
+	grt__sigframe_call((char *)dst, sig, grt__sigframe_info((char *)dst, uc, info), copy, act->handler, mask,
+	                   (void *)run_handler);
+}
+
+/* ---- what happens to a signal ---- */
+
+static bool synchronous(int sig, const siginfo_t *info)
+{
+	return info->si_code > 0 && info->si_code != SI_KERNEL && (BIT(sig) & (CRASHES & ~BIT(SIGQUIT) & ~BIT(SIGABRT)));
+}
+
+/* Default action of a signal we caught only to report: again, without us. */
+static void die(int sig, siginfo_t *info, void *uc)
+{
+	struct grt_ksigaction dfl = {.flags = SA_RESTORER_FLAG, .restorer = (void *)grt__sigrestorer};
+	if (grt__signal_crash_hook)
+		grt__signal_crash_hook(sig, info, uc);
+	grt__sys_sigaction(sig, &dfl, NULL);
+	if (!synchronous(sig, info)) {
+		uint64_t only = BIT(sig);
+		grt__sys_tgsigqueue(grt__sys_getpid(), grt__sys_gettid(), sig, info);
+		grt__sys_sigprocmask(SIG_UNBLOCK, &only, NULL);
+	}
+	/* a fault comes again when the instruction is executed again, with the right context for the core */
+}
+
+/* No handler may run here: the signal waits for the process, this M takes no other until its critical section ends. */
+static void put_off(int sig, siginfo_t *info, void *uc)
+{
+	struct m *mp = grt__self.m;
+	grt__sys3(SYS_rt_sigqueueinfo, grt__sys_getpid(), sig, info);
+	grt__uc_mask(uc) = GRT_MASK_ALL;
+	if (mp)
+		mp->kmask = GRT_MASK_ALL;
+	if (!grt__self.g->is_g0)
+		grt__self.attention |= ATTN_SIGNAL;
+}
+
+/* A kernel thread that is not ours: the program's handler directly, on its own stack. */
+static void run_foreign(int sig, siginfo_t *info, void *uc, const struct grt_ksigaction *act)
+{
+	uint64_t mask = grt__uc_mask(uc) | act->mask | (act->flags & SA_NODEFER ? 0 : BIT(sig));
+	grt__sys_sigprocmask(SIG_SETMASK, &mask, NULL);
+	((void (*)(int, siginfo_t *, void *))act->handler)(sig, info, uc);
+}
+
+static void sig_entry(int sig, siginfo_t *info, void *uc)
+{
+	struct grt_ksigaction act = *action_of(sig);
+	struct g *gp = grt__self.g;
+	bool sync = synchronous(sig, info);
+	if (act.handler == SIG_IGN && !sync)
+		return;
+	if (act.handler == SIG_DFL || act.handler == SIG_IGN) {
+		die(sig, info, uc);
+		return;
+	}
+	if (!gp) {
+		run_foreign(sig, info, uc, &act);
+		return;
+	}
+	if (gp->is_g0 || grt__self.crit) {
+		if (sync) {
+			die(sig, info, uc); /* a fault of ours */
+			return;
+		}
+		put_off(sig, info, uc);
+		return;
+	}
+	if (act.flags & SA_RESETHAND)
+		action_of(sig)->handler = SIG_DFL;
+	dispatch(sig, info, uc, &act);
+}
+
+/* What the kernel is told for the program's wish. */
+static void kernel_action(int sig, const struct grt_ksigaction *user, struct grt_ksigaction *k)
+{
+	bool own = user->handler != SIG_DFL && user->handler != SIG_IGN;
+	bool report = user->handler == SIG_DFL && grt__signal_crash_on && (CRASHES & BIT(sig));
+	*k = *user;
+	k->flags |= SA_RESTORER_FLAG;
+	k->restorer = (void *)grt__sigrestorer;
+	if (!own && !report)
+		return;
+	k->handler = (void *)sig_entry;
+	k->flags = (k->flags & ~(unsigned long)(SA_NODEFER)) | SA_SIGINFO | SA_ONSTACK;
+	k->mask = ~0ull;
+}
+
+int grt__signal_action(int sig, const struct grt_ksigaction *act, struct grt_ksigaction *old)
+{
+	if (sig < 1 || sig > NSIG_MAX || sig == 32 || sig == GRT_SIGRT || (act && (sig == SIGKILL || sig == SIGSTOP)))
+		return -EINVAL;
+	bool task = grt__self.g != NULL;
+	if (task)
+		grt__enter();
+	grt_lock(&signal_lock);
+	struct grt_ksigaction *now = action_of(sig);
+	long r = 0;
+	if (old)
+		*old = *now;
+	if (act) {
+		struct grt_ksigaction k;
+		uint32_t next = actions[sig].current + 1;
+		actions[sig].version[next % VERSIONS] = *act;
+		grt_store_release(&actions[sig].current, next);
+		kernel_action(sig, act, &k);
+		r = grt__sys_sigaction(sig, &k, NULL);
+	}
+	grt_unlock(&signal_lock);
+	if (task)
+		grt__leave();
+	return (int)r;
+}
+
+int grt__signal_altstack(const stack_t *ss, stack_t *old)
+{
+	struct g *gp = grt__self.g;
+	uintptr_t sp = (uintptr_t)__builtin_frame_address(0);
+	bool on = gp->altstack_size && sp - (uintptr_t)gp->altstack_sp < gp->altstack_size;
+	if (old) {
+		old->ss_sp = gp->altstack_sp;
+		old->ss_size = gp->altstack_size;
+		old->ss_flags = on ? SS_ONSTACK : gp->altstack_size ? 0 : SS_DISABLE;
+	}
+	if (!ss)
+		return 0;
+	if (on)
+		return -EPERM;
+	if (ss->ss_flags & ~(int)(SS_DISABLE | SS_ONSTACK | (1u << 31) /* SS_AUTODISARM */))
+		return -EINVAL;
+	if (ss->ss_flags & SS_DISABLE) {
+		gp->altstack_sp = NULL;
+		gp->altstack_size = 0;
+	} else if (ss->ss_size < 2048) {
+		return -ENOMEM;
+	} else {
+		gp->altstack_sp = ss->ss_sp;
+		gp->altstack_size = ss->ss_size;
+	}
+	return 0;
+}
+
+void grt__signal_init(void)
+{
+	for (int sig = 1; sig <= NSIG_MAX; sig++) {
+		struct grt_ksigaction now, k;
+		if (sig == 32 || sig == GRT_SIGRT || sig == SIGKILL || sig == SIGSTOP || grt__sys_sigaction(sig, NULL, &now) < 0)
+			continue;
+		actions[sig].version[0] = now;
+		kernel_action(sig, &now, &k);
+		if (k.handler != now.handler)
+			grt__sys_sigaction(sig, &k, NULL);
+	}
+}
+
+/* ---- the bell ---- */
+
+static int bell_fd = -1;
+static uint64_t bell_mask = GRT_MASK_ALL; /* what the signalfd reports */
+enum { BELL_FD_AT = 900 };
+
+int grt__signal_bell_fd(void)
+{
+	return bell_fd;
+}
+
+void grt__signal_bell_open(void)
+{
+	long fd = grt__sys4(SYS_signalfd4, -1, &bell_mask, 8, O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return;
+	/* Out of the way of programs that count on the lowest free number. */
+	long high = grt__sys3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, BELL_FD_AT);
+	if (high >= 0) {
+		grt__sys_close((int)fd);
+		fd = high;
+	}
+	bell_fd = (int)fd;
+}
+
+void grt__signal_bell_all(void)
+{
+	uint64_t all = GRT_MASK_ALL;
+	if (grt_load_relaxed(&bell_mask) == all || bell_fd < 0)
+		return;
+	grt_store_relaxed(&bell_mask, all);
+	grt__sys4(SYS_signalfd4, bell_fd, &all, 8, 0);
+}
+
+struct taker {
+	uint64_t pending;
+	struct g *gp;
+	uint64_t takes; /* union of what anybody would take */
+};
+
+static void find_taker(struct g *gp, void *arg)
+{
+	struct taker *t = arg;
+	if (gp->internal)
+		return;
+	uint64_t takes = t->pending & ~gp->sigmask;
+	t->takes |= takes;
+	if (takes && !t->gp) /* main comes first in the table, as the kernel prefers it */
+		t->gp = gp;
+}
+
+/* sysmon: something is pending that no running kernel thread takes. */
+void grt__signal_bell(short revents)
+{
+	struct taker t = {0};
+	if (!(revents & 1 /* POLLIN */)) {
+		bell_fd = -1; /* the program closed it: process-directed signals wait for a task to run */
+		grt__signal_bell_open();
+		return;
+	}
+	grt__sys2(SYS_rt_sigpending, &t.pending, 8);
+	t.pending &= bell_mask;
+	grt__allg_for_each(find_taker, &t);
+	if (t.gp && grt_load_acquire(&t.gp->status) == G_WAITING) {
+		grt_store_seqcst(&t.gp->sigpending, 1);
+		prod(t.gp);
+	}
+	if (t.takes != t.pending) { /* nobody wants these now: look again when a mask opens */
+		uint64_t mask = bell_mask & ~(t.pending & ~t.takes);
+		grt_store_relaxed(&bell_mask, mask);
+		grt__sys4(SYS_signalfd4, bell_fd, &mask, 8, 0);
+	} else {
+		struct timespec pause = {0, 200000};
+		grt__sys2(SYS_nanosleep, &pause, NULL); /* its taker is on the way */
+	}
+}
+
+/* ---- broadcast ---- */
+
+static struct {
+	uint32_t seq; /* atomic: published last */
+	long nr, a, b, c, result;
+	uint32_t ran; /* atomic */
+} broadcast;
+
+void grt__broadcast_run(void)
+{
+	uint32_t seq = grt_load_acquire(&broadcast.seq);
+	uint32_t *seen = grt__self.m ? &grt__self.m->broadcast_seen : &grt__self.broadcast_seen;
+	if (*seen == seq)
+		return;
+	*seen = seq;
+	if (grt__sys3(broadcast.nr, broadcast.a, broadcast.b, broadcast.c) != broadcast.result)
+		grt__throw("a thread could not change its credentials as the others did");
+	grt_add_seqcst(&broadcast.ran, 1);
+}
+
+/* Sends the runtime's signal to every thread but ours; returns how many there are. */
+static uint32_t signal_all(int self)
+{
+	char buf[2048];
+	uint32_t n = 0;
+	int dir = (int)grt__sys_open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	for (long len; dir >= 0 && (len = grt__sys3(SYS_getdents64, dir, buf, sizeof buf)) > 0;)
+		for (long at = 0; at < len;) {
+			struct {
+				uint64_t ino, off;
+				unsigned short reclen;
+				unsigned char type;
+				char name[];
+			} *d = (void *)(buf + at);
+			int tid = 0;
+			for (const char *p = d->name; *p >= '0' && *p <= '9'; p++)
+				tid = tid * 10 + (*p - '0');
+			at += d->reclen;
+			if (tid && tid != self && grt__sys_tgkill(grt__sys_getpid(), tid, GRT_SIGRT) == 0)
+				n++;
+		}
+	if (dir >= 0)
+		grt__sys_close(dir);
+	return n;
+}
+
+int grt__broadcast_syscall(long nr, long a, long b, long c)
+{
+	static struct grt_lock lock = GRT_LOCK_INIT(GRT_RANK_NONE);
+	long r = grt__sys3(nr, a, b, c);
+	if (r < 0)
+		return (int)r;
+	grt__enter();
+	grt_lock(&lock);
+	broadcast.nr = nr;
+	broadcast.a = a;
+	broadcast.b = b;
+	broadcast.c = c;
+	broadcast.result = r;
+	broadcast.ran = 0;
+	grt__self.m->broadcast_seen = broadcast.seq + 1;
+	grt_store_release(&broadcast.seq, broadcast.seq + 1);
+	uint32_t n = signal_all(grt__sys_gettid());
+	for (unsigned i = 0; grt_load_acquire(&broadcast.ran) < n; i++) {
+		struct timespec pause = {0, 20000};
+		grt__sys2(SYS_nanosleep, &pause, NULL);
+		if (i % 1000 == 999) /* a thread ended or was born meanwhile: count again */
+			n = signal_all(grt__sys_gettid());
+	}
+	grt_unlock(&lock);
+	grt__leave();
+	return (int)r;
+}
+
+void grt__signal_fork_child(struct m *mp)
+{
+	grt_lock_init(&signal_lock, GRT_RANK_SIGNAL);
+	free_nodes = NULL;
+	grt__self.g->sigqueue = NULL;
+	grt__self.g->sigpending = 0;
+	if (bell_fd >= 0) {
+		/* a signalfd reports for the process that polls it, but its wait queue is the parent's */
+		grt__sys_close(bell_fd);
+		bell_fd = -1;
+	}
+	(void)mp;
+}

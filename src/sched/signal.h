@@ -1,0 +1,60 @@
+/*
+ * Signals on tasks.
+ *
+ * Every kernel-level handler is ours. It runs on the M's own alternate stack (gsignal), whatever stack was interrupted, and decides:
+ *
+ *   the runtime's signal (33)  preempt the task, deliver what is queued for it, or run a broadcast system call (cred);
+ *   the program's handler      if the interrupted code is a task outside critical sections: leave the blocking section if it is in
+ *                              one, copy the kernel's frame onto the stack where the kernel would have put it (the
+ *                              task's, or its sigaltstack if the handler asked for that), and run the handler there, so that it
+ *                              may block, migrate, longjmp or fault like any user code; the return goes through our
+ *                              restorer, which repairs what belongs to the M (alternate stack, mask) and re-enters the section;
+ *   otherwise (critical, g0)   put it off: keep the siginfo with the task (or for any task, when on g0), block everything until
+ *                              the critical section ends, and send it again then, so that the kernel builds the frame.
+ *
+ * Masks. A task has a mask; the kernel's mask of an M is changed at a switch only when the two differ. Ms that run no task block
+ * everything, and sysmon watches a signalfd that is never read (the bell): when a signal stays pending because every task that
+ * would take it is parked, one of these is made to run and the kernel delivers to its M.
+ *
+ * Directed signals (pthread_kill) are queued on the G. A parked task is interrupted (grt__interrupt), a running one kicked; whoever
+ * runs it delivers by queueing the signal to its own kernel thread.
+ */
+#ifndef GRT_SCHED_SIGNAL_H
+#define GRT_SCHED_SIGNAL_H
+
+#include "os/os.h"
+#include "sched/proc.h"
+
+/* Boot, main thread: takes over the dispositions that the program has set so far. */
+void grt__signal_init(void);
+/* sigaction on the program's view. 0 or -errno. Any thread. act and old are the kernel's layout with the program's handler. */
+int grt__signal_action(int sig, const struct grt_ksigaction *act, struct grt_ksigaction *old);
+/* sigprocmask of the calling task. */
+int grt__signal_mask(int how, const uint64_t *set, uint64_t *old);
+/* Queues a thread-directed signal. 0, -ESRCH, -EAGAIN, -EINVAL. Any thread. */
+int grt__signal_send(struct g *gp, int sig, const siginfo_t *info);
+/* A parked task runs again without having been woken. */
+void grt__interrupt(struct g *gp);
+/* The calling task's mask was changed behind our back by libc (siglongjmp): note it. */
+void grt__signal_note_mask(uint64_t mask);
+int grt__signal_altstack(const stack_t *ss, stack_t *old);
+/* The bell: opened at boot and in a child that makes threads; all of it rings again after a mask opened. sysmon polls it. */
+void grt__signal_bell_open(void);
+void grt__signal_bell_all(void);
+int grt__signal_bell_fd(void);
+void grt__signal_bell(short revents);
+void grt__signal_fork_child(struct m *mp);
+/* The default action's report (observe/), called before a fatal signal takes its default action. */
+extern void (*grt__signal_crash_hook)(int sig, siginfo_t *info, void *ucontext);
+extern bool grt__signal_crash_on; /* install our handler for fatal signals left at default */
+
+/* Sends gp's queued signals that `mask` lets through to its own kernel thread. All signals blocked, critical. */
+void grt__signal_flush_queue(struct m *mp, struct g *gp, uint64_t mask);
+/* Runtime's signal handler: the broadcast that this thread has not run yet. */
+void grt__broadcast_run(void);
+bool grt__pc_is_ours(uintptr_t pc);
+
+/* Runs a system call on every thread of the process. */
+int grt__broadcast_syscall(long nr, long a, long b, long c);
+
+#endif

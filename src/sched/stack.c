@@ -1,0 +1,329 @@
+#include "sched/stack.h"
+#include "os/os.h"
+#include "sched/proc.h"
+#include "sched/tcb.h"
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum {
+	P_POOL = 64,              /* dead tasks kept by a P */
+	WARM_BYTES = 64 << 20,    /* of touched memory in warm dead regions */
+	WARM_EACH = 8192,         /* what a dead region is taken to hold */
+	CHUNK_REGIONS = 256,      /* a chunk grows to that many regions ... */
+	GUARD_VMA_BUDGET = 20000, /* mprotect guards, two mappings each */
+};
+#define CHUNK_BYTES (1ul << 32) /* ... or that much address space, whatever is less but at least one */
+
+struct class {
+	size_t size, guard; /* usable size (block included), guard size */
+	size_t stride;
+	struct g *warm, *cold; /* dead regions, linked by sched_next */
+	uint32_t nwarm;
+	char *chunk, *chunk_end; /* regions never used */
+	size_t next_regions;
+};
+
+/* pool lock */
+static struct grt_lock pool_lock = GRT_LOCK_INIT(GRT_RANK_POOL);
+static struct class classes[STACK_CLASSES];
+static uint32_t nclasses;
+static uint32_t guard_vmas;
+static bool executable;
+
+static size_t default_size, default_guard;
+
+void grt__stack_set_default(size_t size, size_t guard)
+{
+	default_size = size;
+	default_guard = guard;
+}
+
+void grt__stack_init(size_t size, size_t guard)
+{
+	grt__stack_set_default(size, guard);
+}
+
+size_t grt__stack_default_size(void)
+{
+	return default_size;
+}
+
+static size_t round_page(size_t n)
+{
+	return (n + grt__os.page_size - 1) & ~(grt__os.page_size - 1);
+}
+
+/* Finds or makes the class. The table is never full in practice; when it is, the next larger class serves. */
+static struct class *class_of_locked(size_t size, size_t guard)
+{
+	struct class *best = NULL;
+	for (uint32_t i = 0; i < nclasses; i++) {
+		struct class *c = &classes[i];
+		if (c->size == size && c->guard == guard)
+			return c;
+		if (c->size >= size && c->guard >= guard && (!best || c->size < best->size))
+			best = c;
+	}
+	if (nclasses == STACK_CLASSES)
+		return best;
+	struct class *c = &classes[nclasses++];
+	c->size = size;
+	c->guard = guard;
+	c->stride = size + guard;
+	c->next_regions = 1;
+	return c;
+}
+
+/* Address space for more regions. False when there is none. */
+static bool grow_locked(struct class *c)
+{
+	int prot = PROT_READ | PROT_WRITE | (executable ? PROT_EXEC : 0);
+	size_t n = c->next_regions;
+	for (;; n = n / 2) {
+		if (n == 0)
+			return false;
+		long p = grt__sys_mmap(NULL, n * c->stride, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+		if (!grt__sys_failed(p)) {
+			c->chunk = (char *)p;
+			c->chunk_end = (char *)p + n * c->stride;
+			break;
+		}
+	}
+	/* Two huge pages at the bottom of every stack would defeat "touched on demand". */
+	grt__sys_madvise(c->chunk, (size_t)(c->chunk_end - c->chunk), MADV_NOHUGEPAGE);
+	if (c->next_regions < CHUNK_REGIONS && c->next_regions * 2 * c->stride <= CHUNK_BYTES)
+		c->next_regions *= 2;
+	return true;
+}
+
+static void install_guard(char *lo, size_t size)
+{
+	if (!size)
+		return;
+	if (grt__os.guard_madvise && grt__sys_madvise(lo, size, MADV_GUARD_INSTALL) == 0)
+		return;
+	if (grt_add_relaxed(&guard_vmas, 1) > GUARD_VMA_BUDGET) {
+		static uint32_t said;
+		if (grt_xchg_acqrel(&said, 1) == 0)
+			grt__print("libgrt: more than %d threads: further stacks have no guard page on this kernel\n", GUARD_VMA_BUDGET);
+		return;
+	}
+	grt__sys_mprotect(lo, size, PROT_NONE);
+}
+
+/* Where the thread pointer and G of a region lie. */
+static void place(struct g **gpp, char **tcbp, char *map_lo, size_t map_size)
+{
+	uintptr_t align = grt__tcb_align();
+	uintptr_t tcb = ((uintptr_t)map_lo + map_size - grt__tcb_pthread_size()) & ~(align - 1);
+	uintptr_t tls = tcb - (grt__tcb_size() - grt__tcb_pthread_size());
+	*gpp = (struct g *)((tls - sizeof(struct g)) & ~(uintptr_t)(GRT_CACHE_LINE - 1));
+	*tcbp = (char *)tcb;
+}
+
+/* Writes G's fields of place into a region. */
+static struct g *lay_out(struct class *c, char *map_lo)
+{
+	struct g *gp;
+	char *tcb;
+	place(&gp, &tcb, map_lo, c->stride);
+	memset(gp, 0, sizeof *gp);
+	gp->tcb = tcb;
+	gp->ctx.fs = (uintptr_t)tcb;
+	gp->map_lo = map_lo;
+	gp->map_size = c->stride;
+	gp->guard_size = c->guard;
+	gp->stack_class = (uint32_t)(c - classes);
+	gp->stack_lo = map_lo + c->guard;
+	gp->stack_hi = (char *)gp;
+	return gp;
+}
+
+/* A dead region with its block, or NULL with *lo a region to make one in, or NULL with *lo NULL: no memory. */
+static struct g *take_locked(struct class *c, char **lo, bool *virgin)
+{
+	struct g *gp = c->warm;
+	*virgin = false;
+	*lo = NULL;
+	if (gp) {
+		c->warm = gp->sched_next;
+		c->nwarm--;
+		return gp;
+	}
+	if (c->cold) {
+		*lo = c->cold->map_lo;
+		c->cold = c->cold->sched_next;
+		return NULL;
+	}
+	if (c->chunk == c->chunk_end && !grow_locked(c))
+		return NULL;
+	*lo = c->chunk;
+	*virgin = true;
+	c->chunk += c->stride;
+	return NULL;
+}
+
+static void put_cold(struct class *c, struct g *gp)
+{
+	grt__enter();
+	grt_lock(&pool_lock);
+	gp->sched_next = c->cold;
+	c->cold = gp;
+	grt_unlock(&pool_lock);
+	grt__leave();
+}
+
+static bool is_default(const struct class *c)
+{
+	return c->size == round_page(default_size) + grt__os.page_size && c->guard == round_page(default_guard);
+}
+
+static int get_region(size_t size, size_t guard, struct g **out)
+{
+	struct m *mp = grt__enter();
+	struct class *c = mp->p->free_g ? &classes[mp->p->free_g->stack_class] : NULL;
+	struct g *gp = NULL;
+	char *lo = NULL;
+	bool virgin = false;
+	if (c && c->size == size && c->guard == guard) {
+		gp = mp->p->free_g;
+		mp->p->free_g = gp->sched_next;
+		mp->p->nfree_g--;
+	} else {
+		grt_lock(&pool_lock);
+		c = class_of_locked(size, guard);
+		if (c)
+			gp = take_locked(c, &lo, &virgin);
+		grt_unlock(&pool_lock);
+	}
+	grt__leave();
+	if (gp) {
+		grt__tcb_renew(gp);
+	} else {
+		if (!lo)
+			return -EAGAIN;
+		if (virgin)
+			install_guard(lo, guard);
+		gp = lay_out(c, lo);
+		gp->park.g = gp;
+		if (virgin)
+			grt__allg_add(gp);
+		if (grt__tcb_make(gp) < 0) {
+			put_cold(c, gp);
+			return -EAGAIN;
+		}
+	}
+	*out = gp;
+	return 0;
+}
+
+int grt__stack_get(size_t size, size_t guard, void *user_stack, struct g **out)
+{
+	struct g *gp;
+	size_t user_size = size;
+	if (user_stack)
+		size = 16384, guard = 0;
+	if (!size)
+		size = default_size;
+	if (guard == SIZE_MAX)
+		guard = default_guard;
+	size_t rounded = round_page(size), guard_rounded = round_page(guard);
+	/* G lies on the stack beside the block that glibc counts into the size: a page more makes up for it. */
+	size = rounded + grt__os.page_size;
+	if (size < rounded || rounded < user_size || guard_rounded < guard || size + guard_rounded < size)
+		return -EAGAIN;
+	int r = get_region(size, guard_rounded, &gp);
+	if (r < 0)
+		return r;
+	gp->user_stack = user_stack != NULL;
+	gp->stack_lo = user_stack ? (char *)user_stack : gp->map_lo + gp->guard_size;
+	gp->stack_hi = user_stack ? (char *)user_stack + user_size : (char *)gp;
+	grt__tcb_set_stack(gp);
+	*out = gp;
+	return 0;
+}
+
+void grt__stack_put(struct p *pp, struct g *gp)
+{
+	struct class *c = &classes[gp->stack_class];
+	if (pp && pp->nfree_g < P_POOL && is_default(c)) {
+		gp->sched_next = pp->free_g;
+		pp->free_g = gp;
+		pp->nfree_g++;
+		return;
+	}
+	grt_lock(&pool_lock);
+	gp->sched_next = c->warm;
+	c->warm = gp;
+	c->nwarm++;
+	grt_unlock(&pool_lock);
+}
+
+void grt__stack_trim(struct g *self)
+{
+	struct class *c = &classes[self->stack_class];
+	for (int i = 0; i < 2 && grt_load_relaxed(&c->nwarm) * (size_t)WARM_EACH > WARM_BYTES; i++) {
+		grt__enter();
+		grt_lock(&pool_lock);
+		struct g *gp = c->warm;
+		if (gp) {
+			c->warm = gp->sched_next;
+			c->nwarm--;
+		}
+		grt_unlock(&pool_lock);
+		grt__leave();
+		if (!gp)
+			return;
+		char *lo = gp->map_lo;
+		grt__tcb_free(gp);
+		grt__sys_madvise(lo + c->guard, c->stride - c->guard, MADV_DONTNEED);
+		gp->map_lo = lo; /* on a zero page again: enough to find the region */
+		put_cold(c, gp);
+	}
+}
+
+void *grt__stack_plain(size_t size)
+{
+	size_t guard = grt__os.page_size;
+	char *p = grt__os_alloc(size + guard);
+	if (!p)
+		return NULL;
+	grt__sys_mprotect(p, guard, PROT_NONE);
+	return p + guard;
+}
+
+static void make_executable(struct g *gp, void *arg)
+{
+	(void)arg;
+	if (gp->map_lo)
+		grt__sys_mprotect(gp->map_lo + gp->guard_size, gp->map_size - gp->guard_size,
+		                  PROT_READ | PROT_WRITE | PROT_EXEC);
+}
+
+void grt__stack_make_executable(void)
+{
+	if (grt_xchg_acqrel(&executable, true))
+		return;
+	grt__allg_for_each(make_executable, NULL);
+	grt_lock(&pool_lock);
+	for (uint32_t i = 0; i < nclasses; i++) {
+		for (struct g *gp = classes[i].warm; gp; gp = gp->sched_next)
+			make_executable(gp, NULL);
+		for (struct g *gp = classes[i].cold; gp; gp = gp->sched_next)
+			make_executable(gp, NULL);
+		classes[i].chunk = classes[i].chunk_end; /* new chunks are made executable */
+	}
+	grt_unlock(&pool_lock);
+}
+
+void grt__stack_fork_child(void)
+{
+	grt_lock_init(&pool_lock, GRT_RANK_POOL);
+	for (uint32_t i = 0; i < nclasses; i++) {
+		classes[i].warm = classes[i].cold = NULL;
+		classes[i].nwarm = 0;
+		classes[i].chunk = classes[i].chunk_end = NULL;
+		classes[i].next_regions = 1;
+	}
+}

@@ -1,0 +1,318 @@
+/*
+ * sysmon: one kernel thread without a P that does what nobody else can (Go's sysmon, but asleep when there is nothing to watch).
+ *
+ *   - takes Ps from Ms that sit in the kernel while work waits: announced (SYSCALL) and unannounced (DESIGN 4.6);
+ *   - preempts tasks that run longer than a slice while work waits;
+ *   - wakes an M for a task stuck in runnext behind a waker that does not park;
+ *   - makes Ms; keeps the promise to look at timers; is the bell for signals that nobody takes (signal.c).
+ *
+ * While work waits or tasks are being switched it looks every 20 us at first and backs off to 10 ms; otherwise it sleeps in ppoll
+ * until a promise, a bell, or grt__sysmon_wake (the runtime's signal, unblocked only inside ppoll, so never lost).
+ */
+#include "os/os.h"
+#include "sched/proc.h"
+#include "sched/signal.h"
+#include "sched/stack.h"
+#include "sched/tcb.h"
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+
+#define sched grt__sched
+
+enum { SLICE_NS = 10000000, FIRST_LOOK_NS = 20000, LAST_LOOK_NS = 10000000, SYSMON_STACK = 128 << 10 };
+
+void (*grt__schedtrace_hook)(int64_t now);
+int64_t grt__schedtrace_next = GRT_FOREVER; /* when the hook wants to run again */
+
+static struct {
+	uint32_t verdict; /* futex: 0 wait, 1 proved, 2 failed */
+	const char *why;
+	char *stack;
+} birth;
+
+static struct m sysmon_m; /* for the signal entry: FS base of this thread finds a g0 that is never scheduled */
+
+void grt__sysmon_wake(void)
+{
+	/* Only the one that ends the sleep sends; the exchange pairs with the store in sleep_deep. */
+	if (grt_load_relaxed(&sched.sysmon_asleep) && grt_xchg_seqcst(&sched.sysmon_asleep, 0) && sched.sysmon_tid)
+		grt__sys_tgkill(sched.pid, sched.sysmon_tid, GRT_SIGRT);
+}
+
+void grt__sysmon_promise(int64_t when)
+{
+	int64_t old = grt_load_relaxed(&sched.promised);
+	while (when < old)
+		if (__atomic_compare_exchange_n(&sched.promised, &old, when, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
+			grt__sysmon_wake();
+			return;
+		}
+}
+
+/* Work that a P, if it were free, would get. */
+static bool work_or_timer_waits(int64_t now)
+{
+	return grt__work_waits() || grt__timers_earliest() <= now;
+}
+
+/* ---- Ms in the kernel ---- */
+
+static struct m *m_by_id(uint32_t id)
+{
+	for (struct m *mp = grt_load_acquire(&sched.allm); mp; mp = mp->all_next)
+		if (mp->id == id)
+			return mp;
+	return NULL;
+}
+
+/* The M of this word has been in the same place since the last look: asleep in a call that nobody announced? */
+static bool asleep_in_user_code(struct m *mp)
+{
+	int64_t cpu = grt__os_thread_cputime(mp->tid);
+	if (cpu != mp->seen_cpu) {
+		mp->seen_cpu = cpu;
+		return false;
+	}
+	return grt__os_thread_asleep(mp->tid);
+}
+
+/* DESIGN 4.6: steps 3 to 6. True if the P is ours now. */
+static bool retake_running(struct p *pp, struct m *mp, uint64_t word)
+{
+	uint64_t retaking = P_WORD(P_RETAKING, mp->id, P_SEQ(word));
+	if (!grt__os.membarrier || !grt_cas(&pp->word, word, retaking))
+		return false;
+	grt__os_membarrier();
+	/* Either the M entered before the barrier, then its count is visible; or it enters after, then it sees RETAKING. */
+	if (grt_load_acquire(&grt_load_acquire(&mp->cur)->crit)) {
+		grt_cas(&pp->word, retaking, word);
+		return false;
+	}
+	if (!mp->retaken) {
+		mp->retaken = 1;
+		grt_add_relaxed(&sched.nretaken, 1);
+	}
+	return grt_cas(&pp->word, retaking, P_WORD(P_IDLE, 0, P_SEQ(word) + 1));
+}
+
+/* One P. True if something was done. */
+static bool look_at_p(struct p *pp, int64_t now, bool waits)
+{
+	uint64_t word = grt_load_acquire(&pp->word);
+	uint32_t schedtick = grt_load_relaxed(&pp->schedtick), syscalltick = grt_load_relaxed(&pp->syscalltick);
+	bool moved = schedtick != pp->seen_schedtick || syscalltick != pp->seen_syscalltick;
+	if (moved || !pp->seen_when) {
+		pp->seen_schedtick = schedtick;
+		pp->seen_syscalltick = syscalltick;
+		pp->seen_when = now;
+		return false;
+	}
+	if (!waits)
+		return false;
+	if (P_STATUS(word) == P_SYSCALL) {
+		if (!grt_cas(&pp->word, word, P_WORD(P_IDLE, 0, P_SEQ(word) + 1)))
+			return false;
+		grt__handoff_p(pp);
+		return true;
+	}
+	if (P_STATUS(word) != P_RUNNING)
+		return false;
+	struct m *mp = m_by_id(P_MID(word));
+	if (!mp || !mp->curg)
+		return false;
+	if (asleep_in_user_code(mp)) {
+		if (!retake_running(pp, mp, word))
+			return false;
+		grt__handoff_p(pp);
+		return true;
+	}
+	if (now - pp->seen_when >= SLICE_NS && now - pp->preempt_sent >= SLICE_NS && !grt__preempt_off) {
+		pp->preempt_sent = now;
+		grt__preempt_kick(mp);
+		return true;
+	}
+	return false;
+}
+
+/* Ms that went on in user code after their P was taken must come in. */
+static void call_in_retaken(void)
+{
+	for (struct m *mp = grt_load_acquire(&sched.allm); mp; mp = mp->all_next) {
+		if (!grt_load_relaxed(&mp->retaken) || !mp->tid)
+			continue;
+		int64_t cpu = grt__os_thread_cputime(mp->tid);
+		if (cpu != mp->seen_cpu) {
+			mp->seen_cpu = cpu;
+			grt__preempt_kick(mp);
+		}
+	}
+}
+
+/* An idle P while a task waits in some queue: nobody was woken because its waker was expected to park. */
+static bool rouse(void)
+{
+	if (!grt_load_relaxed(&sched.npidle) || grt_load_relaxed(&sched.nspinning))
+		return false;
+	uint32_t n = grt_load_relaxed(&sched.nprocs);
+	for (uint32_t i = 0; i < n; i++) {
+		struct p *pp = sched.allp[i];
+		if (grt__runq_empty(pp) || grt_load_relaxed(&pp->schedtick) != pp->seen_schedtick)
+			continue;
+		grt__wake_p_stuck();
+		return true;
+	}
+	if (grt_load_relaxed(&sched.globq_size)) {
+		grt__wake_p(NULL);
+		return true;
+	}
+	return false;
+}
+
+/* ---- sleeping ---- */
+
+static void wait_until(int64_t deadline)
+{
+	uint64_t mask = ~(1ull << (GRT_SIGRT - 1));
+	struct timespec ts, *tsp = NULL;
+	struct pollfd bell = {.fd = grt__signal_bell_fd(), .events = POLLIN};
+	if (deadline != GRT_FOREVER) {
+		int64_t left = deadline - grt__nanotime();
+		if (left <= 0)
+			return;
+		ts.tv_sec = left / 1000000000;
+		ts.tv_nsec = left % 1000000000;
+		tsp = &ts;
+	}
+	if (grt__sys5(SYS_ppoll, &bell, bell.fd >= 0, tsp, &mask, 8) > 0)
+		grt__signal_bell(bell.revents);
+}
+
+static bool anything_moved(void)
+{
+	uint32_t n = grt_load_relaxed(&sched.nprocs);
+	for (uint32_t i = 0; i < n; i++) {
+		struct p *pp = sched.allp[i];
+		if (pp->seen_schedtick != grt_load_relaxed(&pp->schedtick))
+			return true;
+	}
+	return false;
+}
+
+static void sleep_deep(void)
+{
+	grt_store_seqcst(&sched.sysmon_asleep, 1);
+	grt__os_membarrier(); /* pairs with the compiler barrier of those who queue work without an atomic exchange */
+	int64_t now = grt__nanotime(), promise = grt_load_seqcst(&sched.promised);
+	if (grt__work_waits() || grt_load_seqcst(&sched.want_m) || promise <= now) {
+		grt_store_seqcst(&sched.sysmon_asleep, 0);
+		return;
+	}
+	wait_until(promise < grt__schedtrace_next ? promise : grt__schedtrace_next);
+	grt_store_seqcst(&sched.sysmon_asleep, 0);
+}
+
+/* Timers came due while no M was asleep to see it: find one that can fire them. */
+static void keep_promise(int64_t now)
+{
+	int64_t promise = grt_load_relaxed(&sched.promised);
+	if (promise > now)
+		return;
+	int64_t next = grt__timers_earliest();
+	/* due ones are seen by their own M at its next pick, by an M woken here, or by preemption below */
+	__atomic_compare_exchange_n(&sched.promised, &promise, next > now ? next : GRT_FOREVER, false, __ATOMIC_SEQ_CST,
+	                            __ATOMIC_RELAXED);
+	if (next <= now && grt_load_relaxed(&sched.npidle))
+		grt__wake_p(NULL);
+}
+
+static void loop(void)
+{
+	int64_t pause = FIRST_LOOK_NS;
+	unsigned quiet = 0;
+	for (;;) {
+		if (quiet >= 2) {
+			sleep_deep();
+			quiet = 0;
+			pause = FIRST_LOOK_NS;
+		}
+		int64_t now = grt__nanotime();
+		if (now >= grt__schedtrace_next && grt__schedtrace_hook)
+			grt__schedtrace_hook(now);
+		if (grt_xchg_seqcst(&sched.want_m, 0))
+			grt__m_new();
+		keep_promise(now);
+		bool moved = anything_moved();
+		bool waits = work_or_timer_waits(now), acted = waits && rouse();
+		uint32_t n = grt_load_relaxed(&sched.nprocs);
+		for (uint32_t i = 0; i < n; i++)
+			acted |= look_at_p(sched.allp[i], now, waits);
+		bool retaken = grt_load_relaxed(&sched.nretaken) != 0;
+		if (retaken && waits)
+			call_in_retaken();
+		quiet = waits || moved || retaken ? 0 : quiet + 1;
+		if (acted)
+			pause = FIRST_LOOK_NS;
+		wait_until(now + pause);
+		if (!acted && pause < LAST_LOOK_NS)
+			pause = pause * 2 < LAST_LOOK_NS ? pause * 2 : LAST_LOOK_NS;
+	}
+}
+
+/* ---- birth ---- */
+
+static void *sysmon_main(void *arg)
+{
+	uint64_t all = GRT_MASK_ALL;
+	struct m *mp = &sysmon_m;
+	grt__sys_sigprocmask(SIG_SETMASK, &all, NULL);
+	birth.why = grt__tcb_prove(birth.stack, SYSMON_STACK, (void *)sysmon_main);
+	if (!birth.why) {
+		mp->p = &grt__no_p;
+		mp->g0.is_g0 = 1;
+		mp->g0.m = mp;
+		mp->g0.tls = &grt__self;
+		mp->cur = &grt__self;
+		grt__self.m = mp;
+		grt__self.crit = 1;
+		grt__self.g = &mp->g0;
+		sched.sysmon_tid = mp->tid = grt__sys_gettid();
+	}
+	grt_store_seqcst(&birth.verdict, birth.why ? 2 : 1);
+	grt__os_futex_wake(&birth.verdict, 1);
+	if (birth.why)
+		return NULL;
+	loop();
+	return arg;
+}
+
+int grt__sysmon_start(const char **why)
+{
+	pthread_attr_t attr;
+	unsigned long thread;
+	birth.verdict = 0;
+	birth.stack = grt__stack_plain(SYSMON_STACK);
+	*why = "out of memory";
+	if (!birth.stack)
+		return -ENOMEM;
+	sched.pid = grt__sys_getpid();
+	sched.sysmon_tid = 0;
+	grt__libc.pthread_attr_init(&attr);
+	grt__libc.pthread_attr_setstack(&attr, birth.stack, SYSMON_STACK);
+	grt__libc.pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	int r = grt__libc.pthread_create(&thread, &attr, sysmon_main, NULL);
+	grt__libc.pthread_attr_destroy(&attr);
+	if (r != 0)
+		return -r;
+	while (grt_load_acquire(&birth.verdict) == 0)
+		grt__os_futex_wait(&birth.verdict, 0, INT64_MAX);
+	*why = birth.why;
+	return birth.why ? -ENOTSUP : 0;
+}
+
+void grt__sysmon_fork_child(void)
+{
+	sched.sysmon_tid = 0; /* made again by the child's first thread */
+	sched.sysmon_asleep = 1;
+	sched.pid = grt__sys_getpid();
+}

@@ -1,0 +1,370 @@
+#include "sched/task.h"
+#include "os/os.h"
+#include "sched/proc.h"
+#include "sched/stack.h"
+#include "sched/tcb.h"
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+
+#define sched grt__sched
+
+/* ---- table of all Gs ---- */
+
+enum { ALLG_FIRST = 1024, ALLG_SEGMENTS = 32, ID_BATCH = 64 };
+
+static struct grt_lock allg_lock = GRT_LOCK_INIT(GRT_RANK_ALLG);
+static struct g **allg_segment[ALLG_SEGMENTS]; /* segment i holds ALLG_FIRST << i; atomic, never freed */
+static uint32_t nallg;                         /* atomic: release after the slot was written */
+
+static struct g **allg_slot(uint32_t i, bool make)
+{
+	uint32_t s = 31 - (uint32_t)__builtin_clz(i / ALLG_FIRST + 1);
+	uint32_t first = ((1u << s) - 1) * ALLG_FIRST;
+	struct g **seg = grt_load_acquire(&allg_segment[s]);
+	if (!seg && make) {
+		seg = grt__os_alloc((sizeof(struct g *) * ALLG_FIRST) << s);
+		grt_store_release(&allg_segment[s], seg);
+	}
+	return seg ? &seg[i - first] : NULL;
+}
+
+void grt__allg_add(struct g *gp)
+{
+	grt__enter();
+	grt_lock(&allg_lock);
+	struct g **slot = allg_slot(nallg, true);
+	if (slot) {
+		*slot = gp;
+		grt_store_release(&nallg, nallg + 1);
+	}
+	grt_unlock(&allg_lock);
+	grt__leave();
+}
+
+void grt__allg_for_each(void (*fn)(struct g *, void *), void *arg)
+{
+	uint32_t n = grt_load_acquire(&nallg);
+	fn(&grt__main_g, arg);
+	for (uint32_t i = 0; i < n; i++) {
+		struct g *gp = *allg_slot(i, false);
+		uint32_t status = grt_load_relaxed(&gp->status);
+		if (status != G_IDLE && status != G_DEAD)
+			fn(gp, arg);
+	}
+}
+
+/* ---- birth ---- */
+
+static void new_id(struct m *mp, struct g *gp)
+{
+	struct p *pp = mp->p;
+	if (pp->id_next == pp->id_end) {
+		pp->id_end = grt_add_relaxed(&sched.next_id, ID_BATCH);
+		pp->id_next = pp->id_end - ID_BATCH;
+	}
+	gp->id = ++pp->id_next;
+	/* above the kernel's largest pid (2^22), below the futex's tid mask; unique until 2^29 tasks later */
+	gp->tid = (int32_t)((1u << 22) + (uint32_t)(gp->id % (1u << 29)));
+}
+
+static void *call(struct g *gp)
+{
+	__pthread_unwind_buf_t end = {0};
+	if (sigsetjmp((struct __jmp_buf_tag *)end.__cancel_jmp_buf, 0) == 0) {
+		grt__tcb_set_unwind_end(gp, &end);
+		return gp->fn(gp->arg);
+	}
+	return grt__tcb_result(gp); /* pthread_exit or cancellation: unwinding ended here */
+}
+
+static void task_main(void *arg)
+{
+	struct g *gp = arg;
+	grt__leave();
+	grt__libc.uselocale((void *)-1l); /* also sets the ctype tables */
+	gp->result = call(gp);
+	grt__tcb_run_destructors(gp);
+	grt__task_exit();
+}
+
+int grt__spawn(const struct grt_spawn *how, struct g **out)
+{
+	struct g *gp, *self = grt__self.g;
+	int r = grt__stack_get(how->stack_size, how->guard_size, how->stack, &gp);
+	if (r < 0)
+		return r;
+	struct m *mp = grt__enter();
+	new_id(mp, gp);
+	mp->p->started++;
+	grt__tcb_set_tid(gp, gp->tid);
+	gp->fn = how->fn;
+	gp->arg = how->arg;
+	gp->result = NULL;
+	gp->joiner = NULL;
+	gp->join_state = how->detached ? JOIN_DETACHED : JOIN_RUNNING;
+	gp->internal = how->internal;
+	gp->sigmask = self->sigmask;
+	gp->sigpending = 0;
+	gp->altstack_size = 0;
+	gp->name[0] = '\0';
+	gp->lockedm = NULL;
+	gp->lock_count = 0;
+	gp->wait_why = WAIT_NONE;
+	gp->slow_block[0] = gp->slow_block[1] = 1;
+	gp->park.state = PARK_RUNNING;
+	grt__ctx_make(&gp->ctx, gp->stack_hi, (uintptr_t)gp->tcb, task_main, gp);
+	if (out)
+		*out = gp; /* before it can run: pthread_create's contract */
+	grt__ready(gp);
+	grt__leave();
+	return 0;
+}
+
+void grt__task_init_main(struct g *gp)
+{
+	gp->id = 1;
+	gp->tid = grt__sys_getpid();
+	gp->tcb = grt__thread_pointer();
+	gp->ctx.fs = (uintptr_t)gp->tcb;
+	gp->tls = &grt__self;
+	gp->park.g = gp;
+	gp->slow_block[0] = gp->slow_block[1] = 1;
+	sched.allp[0]->started = 1;
+}
+
+/* ---- death ---- */
+
+static uint64_t tasks_alive(void)
+{
+	uint64_t n = 0;
+	for (uint32_t i = 0; i < sched.nprocs; i++)
+		n += grt_load_relaxed(&sched.allp[i]->started) - grt_load_relaxed(&sched.allp[i]->finished);
+	return n;
+}
+
+int grt__num_tasks(void)
+{
+	return (int)tasks_alive();
+}
+
+/* On the successor's stack. */
+static void commit_dead(void *arg)
+{
+	struct g *gp = arg;
+	struct p *pp = grt__self.m->p;
+	struct parker *joiner = NULL;
+	grt_store_relaxed(&gp->status, G_DEAD);
+	uint32_t s = grt_load_acquire(&gp->join_state);
+	for (;;) {
+		if (s == JOIN_DETACHED) {
+			if (gp != &grt__main_g)
+				grt__stack_put(pp, gp);
+			return;
+		}
+		if (s == JOIN_WAITED || s == JOIN_DYING)
+			joiner = gp->joiner; /* read before DONE: after it the joiner may free gp */
+		if (__atomic_compare_exchange_n(&gp->join_state, &s, JOIN_DONE, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+			break;
+		joiner = NULL;
+	}
+	if (joiner)
+		grt__wake(joiner);
+}
+
+/* The joiner was taken as the direct successor: it only has to be told. */
+static void commit_dead_joined(void *arg)
+{
+	struct g *gp = arg;
+	grt_store_relaxed(&gp->status, G_DEAD);
+	grt_store_release(&gp->join_state, JOIN_DONE);
+}
+
+static void end_if_last(void)
+{
+	grt_fence_seqcst(); /* the last two tasks count themselves out, then look: one of them sees nobody */
+	if (grt_load_seqcst(&sched.main_exited) && tasks_alive() == 0 && grt_cas(&sched.main_exited, 1, 2))
+		grt__libc.exit(0);
+}
+
+/* A joiner that is parked and may run here at once, now claimed; or NULL. */
+static struct g *claim_joiner(struct m *mp, struct g *gp)
+{
+	if (grt_load_acquire(&gp->join_state) != JOIN_WAITED || !grt_cas(&gp->join_state, JOIN_WAITED, JOIN_DYING))
+		return NULL;
+	struct g *jg = gp->joiner->g;
+	if (!jg || jg->lockedm || mp->lockedg || !grt_cas(&jg->park.state, PARK_PARKED, PARK_WOKEN))
+		return NULL;
+	return jg;
+}
+
+void grt__task_exit(void)
+{
+	struct g *gp = grt__self.g;
+	grt__stack_trim(gp);
+	struct m *mp = grt__enter();
+	mp->p->finished++;
+	if (grt_unlikely(grt_load_relaxed(&sched.main_exited))) {
+		grt__leave();
+		end_if_last();
+		mp = grt__enter();
+	}
+	if (mp->lockedg) {
+		mp->lockedg = NULL;
+		gp->lockedm = NULL;
+	}
+	struct g *jg = claim_joiner(mp, gp);
+	if (jg)
+		grt__switch(mp, NULL, jg, commit_dead_joined, gp);
+	else
+		grt__schedule_jump(mp, commit_dead, gp);
+	__builtin_unreachable();
+}
+
+void grt__task_main_landing(void)
+{
+	struct g *gp = &grt__main_g;
+	gp->result = grt__tcb_result(gp);
+	grt__tcb_run_destructors(gp);
+	grt_store_seqcst(&sched.main_exited, 1);
+	struct m *mp = grt__enter();
+	mp->p->finished++;
+	grt__leave();
+	end_if_last();
+	mp = grt__enter();
+	struct g *jg = claim_joiner(mp, gp);
+	if (jg)
+		grt__switch(mp, NULL, jg, commit_dead_joined, gp);
+	else
+		grt__schedule_jump(mp, commit_dead, gp);
+	__builtin_unreachable();
+}
+
+/* ---- join ---- */
+
+static int reap(struct g *gp, void **result)
+{
+	if (!grt_cas(&gp->join_state, JOIN_DONE, JOIN_TAKEN))
+		return -EINVAL;
+	if (result)
+		*result = gp->result;
+	if (gp == &grt__main_g)
+		return 0;
+	if (grt__self.g) {
+		struct m *mp = grt__enter();
+		grt__stack_put(mp->p, gp);
+		grt__leave();
+	} else {
+		grt__stack_put(NULL, gp);
+	}
+	return 0;
+}
+
+struct join_timer {
+	struct grt_timer timer;
+	struct g *target;
+	struct parker *waiter;
+	bool expired;
+};
+
+static void join_expired(struct grt_timer *t)
+{
+	struct join_timer *jt = grt_container_of(t, struct join_timer, timer);
+	/* Whoever moves the state away from WAITED wakes the joiner. */
+	if (grt_cas(&jt->target->join_state, JOIN_WAITED, JOIN_RUNNING)) {
+		jt->expired = true;
+		grt__wake(jt->waiter);
+	}
+}
+
+/* The task died, or is about to: its successor publishes that in a moment. */
+static void await_done(struct g *gp)
+{
+	for (unsigned i = 0; grt_load_acquire(&gp->join_state) != JOIN_DONE; i++) {
+		if (i < 100)
+			grt__cpu_relax();
+		else
+			grt__sys0(SYS_sched_yield);
+	}
+}
+
+int grt__task_join(struct g *gp, int64_t deadline, void **result)
+{
+	struct parker *pk = grt__parker();
+	struct join_timer jt = {.target = gp, .waiter = pk};
+	if (gp == grt__self.g)
+		return -EDEADLK;
+	uint32_t s = grt_load_acquire(&gp->join_state);
+	if (s == JOIN_RUNNING) {
+		if (deadline == INT64_MIN)
+			return -EBUSY;
+		if (grt__self.g && grt_load_acquire(&grt__self.g->join_state) == JOIN_WAITED && grt__self.g->joiner == &gp->park)
+			return -EDEADLK; /* it is joining us */
+		grt__park_prepare(pk);
+		gp->joiner = pk;
+		if (grt_cas(&gp->join_state, JOIN_RUNNING, JOIN_WAITED)) { /* publishes joiner */
+			if (grt__self.g && deadline != GRT_FOREVER)
+				grt__timer_start(&jt.timer, deadline, join_expired);
+			while (!grt__park(pk, WAIT_JOIN, deadline)) {
+				if (!grt__self.g && deadline != GRT_FOREVER && grt__nanotime() >= deadline)
+					join_expired(&jt.timer);
+				/* else a signal handler ran: pthread_join goes on waiting */
+			}
+			if (grt__self.g && deadline != GRT_FOREVER)
+				grt__timer_stop(&jt.timer);
+			if (jt.expired)
+				return -ETIMEDOUT;
+			await_done(gp);
+			return reap(gp, result);
+		}
+		pk->state = PARK_RUNNING;
+		s = grt_load_acquire(&gp->join_state);
+	}
+	if (s != JOIN_DONE)
+		return s == JOIN_TAKEN ? -ESRCH : -EINVAL;
+	return reap(gp, result);
+}
+
+int grt__task_detach(struct g *gp)
+{
+	if (grt_cas(&gp->join_state, JOIN_RUNNING, JOIN_DETACHED))
+		return 0;
+	if (grt_load_acquire(&gp->join_state) == JOIN_DONE)
+		return reap(gp, NULL);
+	return -EINVAL;
+}
+
+bool grt__task_alive(struct g *gp)
+{
+	uint32_t status = grt_load_relaxed(&gp->status);
+	return status != G_DEAD && status != G_IDLE;
+}
+
+void grt__task_fork_child(struct g *self)
+{
+	uint32_t n = nallg;
+	grt_lock_init(&allg_lock, GRT_RANK_ALLG);
+	nallg = 0;
+	for (uint32_t i = 0; i < ALLG_SEGMENTS; i++)
+		allg_segment[i] = NULL; /* the parent's table is left where it is: freeing costs more than it saves */
+	if (self != &grt__main_g) {
+		struct g **slot = allg_slot(0, true);
+		if (slot) {
+			*slot = self;
+			nallg = 1;
+		}
+		grt__main_g.status = G_DEAD;
+	}
+	self->m->p->started = 1;
+	sched.main_exited = self != &grt__main_g; /* main is gone: the last task ends the process */
+	(void)n;
+}
+
+struct g *grt__g_of_pthread(void *pthread)
+{
+	if (!pthread)
+		return NULL;
+	struct grt_tls *tls = (struct grt_tls *)((char *)pthread + ((char *)&grt__self - (char *)grt__thread_pointer()));
+	struct g *gp = tls->g;
+	return gp && !gp->is_g0 && gp->tcb == pthread ? gp : NULL;
+}

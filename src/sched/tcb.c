@@ -1,0 +1,504 @@
+#include "sched/tcb.h"
+#include "os/os.h"
+#include "sched/proc.h"
+#include "sched/stack.h"
+#include <dlfcn.h>
+#include <errno.h>
+#include <link.h>
+#include <string.h>
+
+struct grt_libc grt__libc;
+uint32_t grt__tcb_tid_offset;
+
+/* Offsets in struct pthread. "db": from glibc's debugger descriptors. */
+static struct {
+	uint32_t size;            /* db */
+	uint32_t list;            /* db */
+	uint32_t tid;             /* db */
+	uint32_t cancelhandling;  /* db */
+	uint32_t specific;        /* db: first of 32 pointers to second-level arrays */
+	uint32_t report_events;   /* db */
+	uint32_t start_routine;   /* db */
+	uint32_t robust_prev, robust_head;
+	uint32_t cleanup, cleanup_jmp_buf;
+	uint32_t first_block; /* key data of the first 32 keys */
+	uint32_t specific_used, user_stack;
+	uint32_t joinid, result;
+	uint32_t stackblock; /* found by grt__tcb_prove; size, guardsize, reported_guardsize follow */
+	uint32_t stack_user; /* in _rtld_global: list of pthreads on user-supplied stacks */
+} off;
+
+static size_t tls_size, tls_align;
+static long rseq_offset;
+static void *(*dl_allocate_tls)(void *);
+static void *(*dl_allocate_tls_init)(void *, bool);
+static void (*dl_deallocate_tls)(void *, bool);
+static char *rtld_global;
+
+#define FIELD(tcb, type, name) (*(type *)((char *)(tcb) + off.name))
+
+enum { KEYS_PER_BLOCK = 32, DESTRUCTOR_ROUNDS = 4, TLS_IMAGES = 256 };
+
+struct key_data {
+	uintptr_t seq;
+	void *data;
+};
+/* glibc's table of keys (exported for debuggers). */
+static struct key {
+	uintptr_t seq;
+	void (*destructor)(void *);
+} *keys;
+
+/* Initial images of static TLS, to give pooled blocks a new life. */
+struct tls_image {
+	uintptr_t below; /* distance of the segment's start below the thread pointer */
+	const void *image;
+	uint32_t filesz, memsz;
+};
+static struct image_set {
+	uint32_t n;
+	struct tls_image image[TLS_IMAGES];
+} *image_set; /* atomic: immutable once published */
+
+static void *libc_symbol(const char *name)
+{
+	return dlvsym(RTLD_DEFAULT, name, "GLIBC_PRIVATE");
+}
+
+static bool db_offset(uint32_t *out, const char *field)
+{
+	char name[80];
+	grt__format(name, sizeof name, "_thread_db_%s", field);
+	const uint32_t *d = libc_symbol(name);
+	if (!d)
+		return false;
+	*out = d[2];
+	return true;
+}
+
+static const char *find_offsets(void)
+{
+	const uint32_t *size = libc_symbol("_thread_db_sizeof_pthread");
+	if (!size)
+		return "libc does not describe struct pthread";
+	off.size = *size;
+	if (!db_offset(&off.list, "pthread_list") || !db_offset(&off.tid, "pthread_tid") ||
+	    !db_offset(&off.cancelhandling, "pthread_cancelhandling") || !db_offset(&off.specific, "pthread_specific") ||
+	    !db_offset(&off.report_events, "pthread_report_events") ||
+	    !db_offset(&off.start_routine, "pthread_start_routine") ||
+	    !db_offset(&off.stack_user, "rtld_global__dl_stack_user"))
+		return "libc does not describe struct pthread";
+	/* robust_prev, robust_head (24 bytes), cleanup, cleanup_jmp_buf, cancelhandling, flags, first key block */
+	off.robust_prev = off.cancelhandling - 48;
+	off.robust_head = off.cancelhandling - 40;
+	off.cleanup = off.cancelhandling - 16;
+	off.cleanup_jmp_buf = off.cancelhandling - 8;
+	off.first_block = off.cancelhandling + 8;
+	off.specific_used = off.specific + KEYS_PER_BLOCK * sizeof(void *);
+	off.user_stack = off.report_events + 1;
+	off.joinid = off.start_routine - 24;
+	off.result = off.start_routine - 16;
+	if (off.first_block + KEYS_PER_BLOCK * sizeof(struct key_data) != off.specific ||
+	    off.report_events != off.specific_used + 1 || off.robust_prev != off.tid + 8)
+		return "unknown layout of struct pthread";
+	return NULL;
+}
+
+const char *grt__tcb_boot(void)
+{
+	void (*static_info)(size_t *, size_t *) = libc_symbol("_dl_get_tls_static_info");
+	dl_allocate_tls = libc_symbol("_dl_allocate_tls");
+	dl_allocate_tls_init = libc_symbol("_dl_allocate_tls_init");
+	dl_deallocate_tls = libc_symbol("_dl_deallocate_tls");
+	rtld_global = libc_symbol("_rtld_global");
+	keys = libc_symbol("__pthread_keys");
+	grt__libc.call_tls_dtors = libc_symbol("__call_tls_dtors");
+	grt__libc.pthread_create = dlsym(RTLD_NEXT, "pthread_create");
+	grt__libc.pthread_attr_init = dlsym(RTLD_NEXT, "pthread_attr_init");
+	grt__libc.pthread_attr_setstack = dlsym(RTLD_NEXT, "pthread_attr_setstack");
+	grt__libc.pthread_attr_setdetachstate = dlsym(RTLD_NEXT, "pthread_attr_setdetachstate");
+	grt__libc.pthread_attr_destroy = dlsym(RTLD_NEXT, "pthread_attr_destroy");
+	grt__libc.free = dlsym(RTLD_DEFAULT, "free");
+	grt__libc.uselocale = dlsym(RTLD_NEXT, "uselocale");
+	grt__libc.dlerror = dlsym(RTLD_NEXT, "dlerror");
+	grt__libc.exit = dlsym(RTLD_NEXT, "exit");
+	if (!static_info || !dl_allocate_tls || !dl_allocate_tls_init || !dl_deallocate_tls || !rtld_global || !keys ||
+	    !grt__libc.call_tls_dtors || !grt__libc.pthread_create)
+		return "libc lacks private symbols of glibc 2.34 or later";
+	const char *why = find_offsets();
+	if (why)
+		return why;
+	static_info(&tls_size, &tls_align);
+	if (tls_align < 64)
+		tls_align = 64;
+	const long *rseq = dlvsym(RTLD_DEFAULT, "__rseq_offset", "GLIBC_2.35");
+	rseq_offset = rseq ? *rseq : 0;
+
+	char *self = grt__thread_pointer();
+	struct grt_list *l = &FIELD(self, struct grt_list, list);
+	if (FIELD(self, int, tid) != grt__sys_gettid() || !l->next || l->next->prev != l ||
+	    FIELD(self, void *, robust_prev) != &FIELD(self, void *, robust_head))
+		return "struct pthread of main is not as expected";
+	return NULL;
+}
+
+const char *grt__tcb_prove(void *stack_lo, size_t stack_size, void *start_routine)
+{
+	char *self = grt__thread_pointer();
+	uintptr_t lo = (uintptr_t)stack_lo, hi = lo + stack_size;
+	void *robust = NULL;
+	size_t len;
+	long r = grt__sys3(SYS_get_robust_list, 0, &robust, &len);
+	if ((uintptr_t)self < lo || (uintptr_t)self >= hi)
+		return "thread block is not on the supplied stack";
+	if (FIELD(self, int, tid) != grt__sys_gettid())
+		return "tid is not where expected";
+	if ((r == 0 && robust != &FIELD(self, char, robust_head)) || FIELD(self, void *, robust_head) != robust ||
+	    FIELD(self, void *, robust_prev) != robust || *(long *)((char *)robust + 8) != -32)
+		return "robust list is not where expected";
+	uintptr_t jb = FIELD(self, uintptr_t, cleanup_jmp_buf);
+	if (jb < lo || jb >= hi || FIELD(self, void *, cleanup))
+		return "cleanup_jmp_buf is not where expected";
+	if (FIELD(self, void *, start_routine) != start_routine || FIELD(self, void *, result))
+		return "start_routine is not where expected";
+	if (FIELD(self, char, user_stack) != 1 || FIELD(self, void *, specific) != &FIELD(self, char, first_block))
+		return "user_stack or specific is not where expected";
+	unsigned found = 0;
+	for (uint32_t o = off.start_routine; o + 32 <= off.size; o += 8)
+		if (*(uintptr_t *)(self + o) == lo && *(size_t *)(self + o + 8) == stack_size) {
+			off.stackblock = o;
+			found++;
+		}
+	return found == 1 ? NULL : "stackblock was not found";
+}
+
+size_t grt__tcb_size(void)
+{
+	return tls_size;
+}
+
+size_t grt__tcb_align(void)
+{
+	return tls_align;
+}
+
+size_t grt__tcb_pthread_size(void)
+{
+	return off.size;
+}
+
+void grt__tcb_set_stack(struct g *gp)
+{
+	char *lo = gp->user_stack ? gp->stack_lo : gp->map_lo;
+	char *hi = gp->user_stack ? gp->stack_hi : gp->map_lo + gp->map_size;
+	size_t *f = &FIELD(gp->tcb, size_t, stackblock);
+	f[0] = (size_t)lo;
+	f[1] = (size_t)(hi - lo);
+	f[2] = gp->user_stack ? 0 : gp->guard_size;
+	f[3] = f[2];
+}
+
+/* ---- static TLS of libraries loaded later ---- */
+
+static int add_image(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	struct image_set *set = arg;
+	char *tp = grt__thread_pointer();
+	(void)size;
+	if (!info->dlpi_tls_modid || !info->dlpi_tls_data || set->n == TLS_IMAGES)
+		return 0;
+	uintptr_t below = (uintptr_t)tp - (uintptr_t)info->dlpi_tls_data;
+	if ((char *)info->dlpi_tls_data >= tp || below > tls_size)
+		return 0; /* dynamic TLS: in the DTV */
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
+		if (ph->p_type != PT_TLS)
+			continue;
+		/* libc's own segment holds errno and the caches that outlive a task. */
+		uintptr_t errno_at = (uintptr_t)&errno;
+		if (errno_at - (uintptr_t)info->dlpi_tls_data < ph->p_memsz)
+			continue;
+		set->image[set->n++] = (struct tls_image){below, (const void *)(info->dlpi_addr + ph->p_vaddr), (uint32_t)ph->p_filesz,
+		                                (uint32_t)ph->p_memsz};
+	}
+	return 0;
+}
+
+static int has_exec_stack(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	(void)size;
+	for (int i = 0; i < info->dlpi_phnum; i++)
+		if (info->dlpi_phdr[i].p_type == PT_GNU_STACK && (info->dlpi_phdr[i].p_flags & PF_X))
+			*(bool *)arg = true;
+	return 0;
+}
+
+/* Written by one refresh at a time, into the set that no reader has been given. */
+static struct grt_lock images_lock = GRT_LOCK_INIT(GRT_RANK_DLOPEN);
+
+void grt__tcb_images_refresh(void)
+{
+	struct image_set *set = grt__os_alloc(sizeof(struct image_set));
+	bool exec = false;
+	if (!set)
+		return;
+	dl_iterate_phdr(add_image, set);
+	grt_lock(&images_lock);
+	struct image_set *old = image_set;
+	if (!old || old->n != set->n || memcmp(old->image, set->image, set->n * sizeof set->image[0]) != 0)
+		grt_store_release(&image_set, set); /* the old one stays: a task being made may read it */
+	else
+		grt__os_free(set, sizeof *set);
+	grt_unlock(&images_lock);
+	dl_iterate_phdr(has_exec_stack, &exec);
+	if (exec)
+		grt__stack_make_executable();
+}
+
+/* glibc's lock around its lists of threads: 0 free, 1 held, 2 held with waiters in the kernel. */
+static uint32_t *list_lock(void)
+{
+	/* _dl_stack_user, _dl_stack_cache (a list each), _dl_stack_cache_actsize, _dl_in_flight_stack, _dl_stack_cache_lock */
+	return (uint32_t *)(rtld_global + off.stack_user + 48);
+}
+
+static void list_lock_take(void)
+{
+	uint32_t *l = list_lock();
+	if (grt_cas(l, 0, 1))
+		return;
+	while (__atomic_exchange_n(l, 2, __ATOMIC_ACQUIRE) != 0)
+		grt__os_futex_wait(l, 2, INT64_MAX);
+}
+
+static void list_lock_drop(void)
+{
+	if (__atomic_exchange_n(list_lock(), 0, __ATOMIC_RELEASE) == 2)
+		grt__os_futex_wake(list_lock(), 1);
+}
+
+static uint32_t dlopen_depth; /* atomic: dlopen calls under way */
+
+static void splice(struct g *gp, void *arg)
+{
+	struct grt_list *l = gp->tcb && !gp->is_g0 && gp->id != 1 ? &FIELD(gp->tcb, struct grt_list, list) : NULL;
+	(void)arg;
+	if (l && grt_list_empty(l))
+		grt_list_push_tail((struct grt_list *)(rtld_global + off.stack_user), l);
+}
+
+static void unsplice(struct g *gp, void *arg)
+{
+	(void)arg;
+	if (gp->tcb && !gp->is_g0 && gp->id != 1)
+		grt_list_unlink(&FIELD(gp->tcb, struct grt_list, list));
+}
+
+void grt__dlopen_enter(void)
+{
+	grt__enter();
+	grt_add_seqcst(&dlopen_depth, 1);
+	list_lock_take();
+	grt__allg_for_each(splice, NULL);
+	list_lock_drop();
+	grt__leave();
+}
+
+void grt__dlopen_leave(void)
+{
+	grt__tcb_images_refresh();
+	grt__enter();
+	list_lock_take();
+	if (grt_add_seqcst(&dlopen_depth, -1) == 0)
+		grt__allg_for_each(unsplice, NULL);
+	list_lock_drop();
+	grt__leave();
+}
+
+/* A block made or renewed while a dlopen is under way: the library's image is not among ours yet, glibc's own list has it. */
+static void catch_up(struct g *gp)
+{
+	if (grt_unlikely(grt_load_seqcst(&dlopen_depth) != 0))
+		dl_allocate_tls_init(gp->tcb, true);
+}
+
+static void unsplice_dying(struct g *gp)
+{
+	if (grt_likely(grt_list_empty(&FIELD(gp->tcb, struct grt_list, list))))
+		return;
+	list_lock_take();
+	unsplice(gp, NULL);
+	list_lock_drop();
+}
+
+/* ---- lives of a block ---- */
+
+/* What glibc sets in a new struct pthread, the same for a first and a later life. */
+static void set_fields(struct g *gp)
+{
+	char *tcb = gp->tcb;
+	struct grt_list *l = &FIELD(tcb, struct grt_list, list);
+	void **robust = &FIELD(tcb, void *, robust_head);
+
+	grt_list_init(l);
+	FIELD(tcb, int, tid) = gp->tid;
+	robust[0] = robust;
+	robust[1] = (void *)-32l;
+	robust[2] = NULL;
+	FIELD(tcb, void *, robust_prev) = robust;
+	FIELD(tcb, void *, cleanup) = NULL;
+	FIELD(tcb, void *, cleanup_jmp_buf) = NULL;
+	FIELD(tcb, uint64_t, cancelhandling) = 0; /* and flags */
+	FIELD(tcb, void *, specific) = &FIELD(tcb, char, first_block);
+	FIELD(tcb, void *, joinid) = NULL;
+	FIELD(tcb, void *, result) = NULL;
+	FIELD(tcb, char, user_stack) = 1;
+	if (rseq_offset)
+		*(int *)(tcb + rseq_offset + 4) = -2; /* cpu_id: registration failed */
+	grt__tcb_set_stack(gp);
+
+	struct grt_tls *tls = (struct grt_tls *)(tcb + ((char *)&grt__self - (char *)grt__thread_pointer()));
+	gp->tls = tls;
+	tls->g = gp;
+	tls->m = NULL;
+	tls->crit = 1; /* a context that is not running is inside a critical section */
+	tls->attention = 0;
+	tls->in_block = 0;
+}
+
+int grt__tcb_make(struct g *gp)
+{
+	char *tcb = gp->tcb, *self = grt__thread_pointer();
+	*(void **)tcb = tcb;
+	*(void **)(tcb + 16) = tcb;
+	*(int *)(tcb + 24) = 1;            /* multiple_threads */
+	memcpy(tcb + 0x28, self + 0x28, 16); /* stack and pointer guard */
+	if (!dl_allocate_tls(tcb))
+		return -ENOMEM;
+	set_fields(gp);
+	return 0;
+}
+
+void grt__tcb_renew(struct g *gp)
+{
+	const struct image_set *set = grt_load_acquire(&image_set);
+	for (uint32_t i = 0; i < set->n; i++) {
+		const struct tls_image *im = &set->image[i];
+		char *dst = (char *)gp->tcb - im->below;
+		memcpy(dst, im->image, im->filesz);
+		if (im->memsz > im->filesz)
+			memset(dst + im->filesz, 0, im->memsz - im->filesz);
+	}
+	catch_up(gp);
+	set_fields(gp);
+}
+
+void grt__tcb_free(struct g *gp)
+{
+	dl_deallocate_tls(gp->tcb, false);
+}
+
+/* Dynamic TLS blocks of the dying task, as _dl_deallocate_tls frees them, but the DTV itself stays. */
+static void free_dynamic_tls(char *tcb)
+{
+	union dtv {
+		size_t counter;
+		struct {
+			void *val, *to_free;
+		} p;
+	} *dtv = *(union dtv **)(tcb + 8);
+	for (size_t i = 1; i <= dtv[-1].counter; i++)
+		if (grt_unlikely(dtv[i].p.to_free != NULL)) {
+			grt__libc.free(dtv[i].p.to_free);
+			dtv[i].p.to_free = NULL;
+			dtv[i].p.val = (void *)-1; /* TLS_DTV_UNALLOCATED */
+		}
+}
+
+static void run_key_destructors(char *tcb)
+{
+	struct key_data **specific = &FIELD(tcb, struct key_data *, specific);
+	for (int round = 0; FIELD(tcb, bool, specific_used) && round < DESTRUCTOR_ROUNDS; round++) {
+		FIELD(tcb, bool, specific_used) = false;
+		for (unsigned i = 0; i < KEYS_PER_BLOCK; i++) {
+			for (unsigned j = 0; specific[i] && j < KEYS_PER_BLOCK; j++) {
+				struct key_data *d = &specific[i][j];
+				struct key *k = &keys[i * KEYS_PER_BLOCK + j];
+				void *data = d->data;
+				if (!data)
+					continue;
+				d->data = NULL;
+				if (d->seq == k->seq && k->destructor)
+					k->destructor(data);
+			}
+		}
+	}
+	FIELD(tcb, bool, specific_used) = false;
+	memset(&FIELD(tcb, char, first_block), 0, KEYS_PER_BLOCK * sizeof(struct key_data));
+	for (unsigned i = 1; i < KEYS_PER_BLOCK; i++)
+		if (specific[i]) {
+			grt__libc.free(specific[i]);
+			specific[i] = NULL;
+		}
+}
+
+void grt__tcb_run_destructors(struct g *gp)
+{
+	grt__libc.call_tls_dtors();
+	if (FIELD(gp->tcb, bool, specific_used))
+		run_key_destructors(gp->tcb);
+	/* State of libc's own that a new thread must not inherit; the rest of its TLS stays with the block (see the header). */
+	grt__libc.uselocale((void *)-1l);
+	grt__libc.dlerror();
+	grt__libc.dlerror();
+	errno = 0;
+	free_dynamic_tls(gp->tcb);
+	unsplice_dying(gp);
+}
+
+void grt__tcb_set_unwind_end(struct g *gp, void *unwind_buf)
+{
+	FIELD(gp->tcb, void *, cleanup_jmp_buf) = unwind_buf;
+}
+
+void grt__tcb_redirect_main_exit(struct g *gp, void (*landing)(void))
+{
+	/* x86-64 jmp_buf: the eighth word is the resume address, xored with the pointer guard and rotated left by 17. */
+	uintptr_t *jmp_buf = FIELD(gp->tcb, uintptr_t *, cleanup_jmp_buf);
+	uintptr_t v = (uintptr_t)landing ^ *(uintptr_t *)((char *)gp->tcb + 0x30);
+	if (jmp_buf)
+		jmp_buf[7] = v << 17 | v >> 47;
+}
+
+void *grt__tcb_result(struct g *gp)
+{
+	return FIELD(gp->tcb, void *, result);
+}
+
+void grt__tcb_set_tid(struct g *gp, int tid)
+{
+	gp->tid = tid;
+	FIELD(gp->tcb, int, tid) = tid;
+}
+
+void grt__tcb_unregister_rseq(void)
+{
+	char *area = (char *)grt__thread_pointer() + rseq_offset;
+	if (!rseq_offset || *(int *)(area + 4) < 0)
+		return;
+	if (grt__sys4(SYS_rseq, area, 32, 1 /* RSEQ_FLAG_UNREGISTER */, 0x53053053) == 0)
+		*(int *)(area + 4) = -2;
+}
+
+void grt__tcb_fork_child(struct g *gp, struct m *mp)
+{
+	/* glibc's child linked our block into its lists and gave its addresses to the kernel; the M's own block takes both back. */
+	if (gp->id != 1)
+		grt_list_unlink(&FIELD(gp->tcb, struct grt_list, list));
+	dlopen_depth = 0;
+	grt__sys1(SYS_set_tid_address, (char *)mp->g0.tcb + off.tid);
+	grt__sys2(SYS_set_robust_list, (char *)mp->g0.tcb + off.robust_head, 24);
+	grt__tcb_set_tid(gp, grt__sys_getpid());
+}
+
+

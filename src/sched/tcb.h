@@ -1,0 +1,81 @@
+/*
+ * Everything that knows glibc's insides: the thread block (struct pthread) that each task owns.
+ *
+ * A task is a whole thread to glibc: errno, locale, stdio lock ownership, static and dynamic TLS, keys, cancellation and
+ * unwinding all find their state through the thread pointer, and that points to a real block. _dl_allocate_tls builds TLS and DTV;
+ * the fields of struct pthread that glibc itself would set are set here. Where they are comes from three sources that must agree:
+ * the descriptors glibc exports for debuggers (_thread_db_*), the order of the fields around them, and the boot-time proof
+ * grt__tcb_prove, which looks at a real pthread (sysmon's) on a stack that we supplied. A mismatch means 1:1 mode.
+ *
+ * A dead task's block stays with its pooled stack. What glibc keeps there across lives (malloc's thread cache, resolver state,
+ * strerror buffers) has no exported free, so libc's own TLS segment is not set back except errno, locale and dlerror; every
+ * other module's segment is copied afresh from its image.
+ *
+ * Blocks are linked into glibc's list of user stacks only around dlopen (grt__dlopen_enter), so that static TLS of a new library is
+ * initialised for every task before its constructors run.
+ */
+#ifndef GRT_SCHED_TCB_H
+#define GRT_SCHED_TCB_H
+
+#include "sched/sched.h"
+
+/* libc functions that the runtime needs below shim/: looked up at boot, never linked, so that an interposed name is never met. */
+struct grt_libc {
+	int (*pthread_create)(unsigned long *, const void *, void *(*)(void *), void *);
+	int (*pthread_attr_init)(void *);
+	int (*pthread_attr_setstack)(void *, void *, size_t);
+	int (*pthread_attr_setdetachstate)(void *, int);
+	int (*pthread_attr_destroy)(void *);
+	void (*free)(void *);
+	void *(*uselocale)(void *);
+	char *(*dlerror)(void);
+	void (*call_tls_dtors)(void);
+	void (*exit)(int);
+};
+extern struct grt_libc grt__libc;
+
+/* Offset of tid in a thread block; 0 before boot. */
+extern uint32_t grt__tcb_tid_offset;
+
+/* Finds symbols and offsets. NULL, or the reason why tasks are impossible with this libc. Main thread, before the first thread. */
+const char *grt__tcb_boot(void);
+/* On a fresh pthread whose stack [lo, lo+size) we supplied: checks every offset against reality. NULL or the reason. */
+const char *grt__tcb_prove(void *stack_lo, size_t stack_size, void *start_routine);
+
+/* Bytes a block needs: static TLS and struct pthread, and where the thread pointer lies from the block's start. */
+size_t grt__tcb_size(void);
+size_t grt__tcb_align(void);
+size_t grt__tcb_pthread_size(void);
+
+/* Makes a block at tcb (thread pointer) in zeroed memory. 0 or -ENOMEM. Calls libc's calloc: normal context only. */
+int grt__tcb_make(struct g *gp);
+/* Gives a pooled block a new life. No allocation. */
+void grt__tcb_renew(struct g *gp);
+/* Ends a block: DTV freed. Normal context. */
+void grt__tcb_free(struct g *gp);
+/* Fills in what both lives and reports need: stack bounds, tid. */
+void grt__tcb_set_stack(struct g *gp);
+
+/* On the dying task: TLS destructors and keys, as glibc at thread exit; then dynamic TLS is freed. */
+void grt__tcb_run_destructors(struct g *gp);
+
+/* Sets where glibc's unwinder ends on this task (a __pthread_unwind_buf_t). */
+void grt__tcb_set_unwind_end(struct g *gp, void *unwind_buf);
+/* pthread_exit on main must not end its kernel thread: makes the end of its unwinding call `landing`. */
+void grt__tcb_redirect_main_exit(struct g *gp, void (*landing)(void));
+/* pthread_exit's or pthread_cancel's value. */
+void *grt__tcb_result(struct g *gp);
+void grt__tcb_set_tid(struct g *gp, int tid);
+
+/* In the child of fork, on the surviving task. */
+void grt__tcb_fork_child(struct g *gp, struct m *mp);
+/* Takes the kernel's rseq registration off the main thread: its block moves between kernel threads. */
+void grt__tcb_unregister_rseq(void);
+
+/* Looks at all loaded libraries again (boot, after dlopen and dlclose). Normal context. */
+void grt__tcb_images_refresh(void);
+
+void grt__dlopen_enter(void);
+void grt__dlopen_leave(void);
+
+#endif

@@ -1,0 +1,57 @@
+/*
+ * unistd.h, spawn.h, stdlib.h: making processes. fork is libc's (the runtime's part is an atfork handler, which daemon and
+ * forkpty run too); exec and _exit need nothing. posix_spawn and system use libc's internal names only.
+ */
+#include "shim/hooks.h"
+#include "shim/shim.h"
+
+/* The fork without handlers: the child's runtime is told by us. */
+GRT_EXPORT pid_t _Fork(void)
+{
+	pid_t pid = REAL(_Fork)();
+	if (pid == 0 && grt_load_relaxed(&grt__state) == GRT_BOOTED && !grt__self.in_vfork)
+		grt__fork_child();
+	return pid;
+}
+
+GRT_EXPORT int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
+                           const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
+{
+	return GRT_BLOCKING(int, false, REAL(posix_spawn)(pid, path, actions, attr, argv, envp));
+}
+
+GRT_EXPORT int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
+                            const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
+{
+	return GRT_BLOCKING(int, false, REAL(posix_spawnp)(pid, file, actions, attr, argv, envp));
+}
+
+GRT_EXPORT int system(const char *command)
+{
+	return GRT_BLOCKING_IF(command != NULL, int, true, REAL(system)(command));
+}
+
+/*
+ * The two halves of vfork around its system call (vfork.S). The child runs on the task's stack and thread block while
+ * its M sleeps in the kernel; in_vfork makes every wrapper that it calls take the real function.
+ */
+bool grt__vfork_enter(void);
+int grt__vfork_leave(long result);
+
+/* False: not a task; the caller continues with libc's vfork. */
+bool grt__vfork_enter(void)
+{
+	(void)REAL(vfork);
+	if (!grt__on_task())
+		return false;
+	grt__block_enter(true);
+	grt__self.in_vfork = 1;
+	return true;
+}
+
+int grt__vfork_leave(long result)
+{
+	grt__self.in_vfork = 0;
+	grt__block_exit();
+	return grt__shim_errno((int)result);
+}

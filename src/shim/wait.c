@@ -1,0 +1,143 @@
+/*
+ * sys/wait.h, the waiting part of signal.h, System V and POSIX queues, aio.h and netdb.h completions: calls that wait for
+ * something other than a descriptor.
+ */
+#include "shim/shim.h"
+
+int __xpg_sigpause(int sig);
+int __sigpause(int sig_or_mask, int is_sig);
+
+/* ---- children ---- */
+
+GRT_EXPORT pid_t wait(int *status)
+{
+	return GRT_BLOCKING(pid_t, true, REAL(wait)(status));
+}
+GRT_ALIAS(__wait, wait);
+
+GRT_EXPORT pid_t waitpid(pid_t pid, int *status, int options)
+{
+	return GRT_BLOCKING_IF(!(options & WNOHANG), pid_t, true, REAL(waitpid)(pid, status, options));
+}
+GRT_ALIAS(__waitpid, waitpid);
+
+GRT_EXPORT int waitid(idtype_t type, id_t id, siginfo_t *info, int options)
+{
+	return GRT_BLOCKING_IF(!(options & WNOHANG), int, true, REAL(waitid)(type, id, info, options));
+}
+
+GRT_EXPORT pid_t wait3(int *status, int options, struct rusage *usage)
+{
+	return GRT_BLOCKING_IF(!(options & WNOHANG), pid_t, true, REAL(wait3)(status, options, usage));
+}
+
+GRT_EXPORT pid_t wait4(pid_t pid, int *status, int options, struct rusage *usage)
+{
+	return GRT_BLOCKING_IF(!(options & WNOHANG), pid_t, true, REAL(wait4)(pid, status, options, usage));
+}
+
+/* ---- signals: they must arrive while the kernel has this task's mask, so the M waits in the kernel ---- */
+
+GRT_EXPORT int sigwait(const sigset_t *set, int *sig)
+{
+	return GRT_BLOCKING(int, true, REAL(sigwait)(set, sig));
+}
+
+GRT_EXPORT int sigwaitinfo(const sigset_t *set, siginfo_t *info)
+{
+	return GRT_BLOCKING(int, true, REAL(sigwaitinfo)(set, info));
+}
+
+GRT_EXPORT int sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout)
+{
+	return GRT_BLOCKING(int, true, REAL(sigtimedwait)(set, info, timeout));
+}
+
+GRT_EXPORT int sigsuspend(const sigset_t *mask)
+{
+	return GRT_BLOCKING(int, true, REAL(sigsuspend)(mask));
+}
+GRT_ALIAS(__sigsuspend, sigsuspend);
+
+GRT_EXPORT int pause(void)
+{
+	return GRT_BLOCKING(int, true, REAL(pause)());
+}
+
+/* The symbol "sigpause" is BSD's, which takes a mask; signal.h maps the name to X/Open's, which takes a signal. */
+int grt__bsd_sigpause(int mask) __asm__("sigpause");
+GRT_EXPORT int grt__bsd_sigpause(int mask)
+{
+	return GRT_BLOCKING(int, true, REAL(sigpause)(mask));
+}
+
+GRT_EXPORT int __xpg_sigpause(int sig)
+{
+	return GRT_BLOCKING(int, true, REAL(__xpg_sigpause)(sig));
+}
+
+GRT_EXPORT int __sigpause(int sig_or_mask, int is_sig)
+{
+	return GRT_BLOCKING(int, true, REAL(__sigpause)(sig_or_mask, is_sig));
+}
+
+/* ---- System V ---- */
+
+GRT_EXPORT ssize_t msgrcv(int id, void *msg, size_t n, long type, int flags)
+{
+	return GRT_BLOCKING_IF(!(flags & IPC_NOWAIT), ssize_t, true, REAL(msgrcv)(id, msg, n, type, flags));
+}
+
+GRT_EXPORT int msgsnd(int id, const void *msg, size_t n, int flags)
+{
+	return GRT_BLOCKING_IF(!(flags & IPC_NOWAIT), int, false, REAL(msgsnd)(id, msg, n, flags));
+}
+
+GRT_EXPORT int semop(int id, struct sembuf *ops, size_t n)
+{
+	return GRT_BLOCKING(int, false, REAL(semop)(id, ops, n));
+}
+
+GRT_EXPORT int semtimedop(int id, struct sembuf *ops, size_t n, const struct timespec *timeout)
+{
+	return GRT_BLOCKING(int, false, REAL(semtimedop)(id, ops, n, timeout));
+}
+
+/* ---- POSIX message queues ---- */
+
+GRT_EXPORT ssize_t mq_receive(mqd_t q, char *msg, size_t n, unsigned *prio)
+{
+	return GRT_BLOCKING(ssize_t, false, REAL(mq_receive)(q, msg, n, prio));
+}
+
+GRT_EXPORT ssize_t mq_timedreceive(mqd_t q, char *msg, size_t n, unsigned *prio, const struct timespec *deadline)
+{
+	return GRT_BLOCKING(ssize_t, false, REAL(mq_timedreceive)(q, msg, n, prio, deadline));
+}
+
+GRT_EXPORT int mq_send(mqd_t q, const char *msg, size_t n, unsigned prio)
+{
+	return GRT_BLOCKING(int, false, REAL(mq_send)(q, msg, n, prio));
+}
+
+GRT_EXPORT int mq_timedsend(mqd_t q, const char *msg, size_t n, unsigned prio, const struct timespec *deadline)
+{
+	return GRT_BLOCKING(int, false, REAL(mq_timedsend)(q, msg, n, prio, deadline));
+}
+
+/* ---- completions of libc's helper threads ---- */
+
+GRT_EXPORT int aio_suspend(const struct aiocb *const list[], int n, const struct timespec *timeout)
+{
+	return GRT_BLOCKING(int, true, REAL(aio_suspend)(list, n, timeout));
+}
+
+GRT_EXPORT int aio_suspend64(const struct aiocb64 *const list[], int n, const struct timespec *timeout)
+{
+	return GRT_BLOCKING(int, true, REAL(aio_suspend64)(list, n, timeout));
+}
+
+GRT_EXPORT int gai_suspend(const struct gaicb *const list[], int n, const struct timespec *timeout)
+{
+	return GRT_BLOCKING(int, true, REAL(gai_suspend)(list, n, timeout));
+}

@@ -1,0 +1,292 @@
+#include "sync/futex.h"
+#include "os/os.h"
+#include <errno.h>
+#include <limits.h>
+
+enum { BUCKETS = GRT_SMALL(4096, 4) };
+
+struct waiter {
+	struct grt_list link;    /* bucket lock */
+	uintptr_t key;           /* bucket lock; changed by requeue */
+	uint32_t bitset;
+	uint8_t linked, expired; /* bucket lock */
+	uint32_t *counter;       /* see grt__futex_wait_unlock */
+	struct parker *pk;
+	struct grt_timer timer;
+};
+
+static struct bucket {
+	struct grt_lock lock;
+	uint32_t nwaiters; /* bucket lock; read without it as a hint by wake */
+	struct grt_list waiters;
+	char pad[GRT_CACHE_LINE - 32];
+} buckets[BUCKETS];
+
+static struct bucket *bucket_of(uintptr_t key)
+{
+	uint64_t h = (key >> 2) * 0x9e3779b97f4a7c15ull;
+	return &buckets[(h >> 40) % BUCKETS];
+}
+
+static void lock_bucket(struct bucket *b)
+{
+	grt_lock(&b->lock);
+	if (grt_unlikely(!b->waiters.next)) /* zeroed memory is a valid empty bucket */
+		grt_list_init(&b->waiters);
+}
+
+static void link_locked(struct bucket *b, struct waiter *w)
+{
+	grt_list_push_tail(&b->waiters, &w->link);
+	w->linked = 1;
+	/* Not atomic for other writers (they hold the lock); sequentially consistent for wake's hint: the waiter counts itself,
+	 * then looks at *addr; the waker changes *addr, then looks at the count. */
+	grt_store_seqcst(&b->nwaiters, b->nwaiters + 1);
+	if (w->counter)
+		grt_store_relaxed(w->counter, *w->counter + 1);
+}
+
+static void unlink_locked(struct bucket *b, struct waiter *w)
+{
+	grt_list_unlink(&w->link);
+	w->linked = 0;
+	grt_store_relaxed(&b->nwaiters, b->nwaiters - 1);
+	if (w->counter)
+		grt_store_relaxed(w->counter, *w->counter - 1);
+}
+
+/* Critical sections for tasks only: a foreign thread has no M to protect. */
+static inline void enter(void)
+{
+	if (grt_likely(grt__self.g != NULL))
+		grt__enter();
+}
+
+static inline void leave(void)
+{
+	if (grt_likely(grt__self.g != NULL))
+		grt__leave();
+}
+
+/* Locks the bucket that the waiter is in now (a requeue may move it meanwhile). */
+static struct bucket *lock_waiter(struct waiter *w)
+{
+	for (;;) {
+		uintptr_t key = grt_load_relaxed(&w->key);
+		struct bucket *b = bucket_of(key);
+		lock_bucket(b);
+		if (grt_load_relaxed(&w->key) == key)
+			return b;
+		grt_unlock(&b->lock);
+	}
+}
+
+static void expire(struct grt_timer *t)
+{
+	struct waiter *w = grt_container_of(t, struct waiter, timer);
+	struct bucket *b = lock_waiter(w);
+	bool mine = w->linked;
+	if (mine) {
+		unlink_locked(b, w);
+		w->expired = 1;
+	}
+	grt_unlock(&b->lock);
+	if (mine)
+		grt__wake(w->pk);
+}
+
+/* The waiter gives up by itself. False: it was unlinked by a waker, whose wake is on its way. */
+static bool give_up(struct waiter *w)
+{
+	enter();
+	struct bucket *b = lock_waiter(w);
+	bool mine = w->linked;
+	if (mine)
+		unlink_locked(b, w);
+	grt_unlock(&b->lock);
+	leave();
+	return mine;
+}
+
+/* The waiter is linked and no lock is held: sleep. */
+static int sleep_linked(struct waiter *w, int64_t deadline, unsigned flags, enum grt_wait why)
+{
+	bool task = w->pk->g != NULL, timed = deadline != GRT_FOREVER;
+	int r = 0;
+	if (task && timed)
+		grt__timer_start(&w->timer, deadline, expire);
+	while (!grt__park(w->pk, why, deadline)) {
+		bool late = !task && timed && grt__nanotime() >= deadline;
+		if (!late && !(flags & FUTEX_INTERRUPTIBLE))
+			continue;
+		if (give_up(w)) {
+			w->pk->state = PARK_RUNNING;
+			r = late ? -ETIMEDOUT : -EINTR;
+			break;
+		}
+		flags = 0; /* the wake comes */
+	}
+	if (task && timed)
+		grt__timer_stop(&w->timer);
+	return w->expired ? -ETIMEDOUT : r;
+}
+
+int grt__futex_wait(uint32_t *addr, uint32_t expected, uint32_t bitset, int64_t deadline, unsigned flags,
+                    enum grt_wait why)
+{
+	struct waiter w = {.key = (uintptr_t)addr, .bitset = bitset, .pk = grt__parker()};
+	struct bucket *b = bucket_of(w.key);
+	enter();
+	lock_bucket(b);
+	link_locked(b, &w);
+	if (grt_load_seqcst(addr) != expected) {
+		unlink_locked(b, &w);
+		grt_unlock(&b->lock);
+		leave();
+		return -EAGAIN;
+	}
+	grt__park_prepare(w.pk);
+	grt_unlock(&b->lock);
+	leave();
+	return sleep_linked(&w, deadline, flags, why);
+}
+
+int grt__futex_wait_unlock(void *addr, uint32_t *counter, void (*unlock)(void *), void *arg, int64_t deadline,
+                           enum grt_wait why)
+{
+	struct waiter w = {.key = (uintptr_t)addr, .bitset = ~0u, .counter = counter, .pk = grt__parker()};
+	struct bucket *b = bucket_of(w.key);
+	enter();
+	lock_bucket(b);
+	link_locked(b, &w);
+	grt__park_prepare(w.pk);
+	grt_unlock(&b->lock);
+	leave();
+	unlock(arg);
+	return sleep_linked(&w, deadline, 0, why);
+}
+
+int grt__futex_wake(void *addr, int n, uint32_t bitset)
+{
+	uintptr_t key = (uintptr_t)addr;
+	struct bucket *b = bucket_of(key);
+	struct grt_list woken;
+	int count = 0;
+	/* The caller changed the word with a locked instruction; a plain load behind it is ordered on x86 (see link_locked). */
+	if (!grt_load_seqcst(&b->nwaiters))
+		return 0;
+	grt_list_init(&woken);
+	enter();
+	lock_bucket(b);
+	grt_list_for_safe(pos, next, &b->waiters)
+	{
+		struct waiter *w = grt_container_of(pos, struct waiter, link);
+		if (w->key != key || !(w->bitset & bitset))
+			continue;
+		if (count == n)
+			break;
+		unlink_locked(b, w);
+		grt_list_push_tail(&woken, &w->link);
+		count++;
+	}
+	grt_unlock(&b->lock);
+	while (!grt_list_empty(&woken)) {
+		struct waiter *w = grt_container_of(woken.next, struct waiter, link);
+		grt_list_unlink(&w->link);
+		grt__wake(w->pk); /* w is gone after this */
+	}
+	leave();
+	return count;
+}
+
+static void lock_two(struct bucket *a, struct bucket *b)
+{
+	if (a > b) {
+		struct bucket *t = a;
+		a = b;
+		b = t;
+	}
+	lock_bucket(a);
+	if (a != b) {
+#if GRT_DEBUG >= 1
+		b->lock.rank = GRT_RANK_BUCKET2;
+#endif
+		lock_bucket(b);
+	}
+}
+
+int grt__futex_requeue(uint32_t *addr, int nwake, int nmove, uint32_t *addr2, const uint32_t *expected)
+{
+	uintptr_t key = (uintptr_t)addr, key2 = (uintptr_t)addr2;
+	struct bucket *a = bucket_of(key), *b = bucket_of(key2);
+	struct grt_list woken;
+	int nwoken = 0, moved = 0;
+	grt_list_init(&woken);
+	enter();
+	lock_two(a, b);
+	if (expected && grt_load_seqcst(addr) != *expected) {
+		nwoken = -EAGAIN;
+		goto out;
+	}
+	grt_list_for_safe(pos, next, &a->waiters)
+	{
+		struct waiter *w = grt_container_of(pos, struct waiter, link);
+		if (w->key != key)
+			continue;
+		if (nwoken < nwake) {
+			unlink_locked(a, w);
+			grt_list_push_tail(&woken, &w->link);
+			nwoken++;
+		} else if (moved < nmove) {
+			if (a != b || key != key2) {
+				unlink_locked(a, w);
+				w->counter = NULL;
+				grt_store_relaxed(&w->key, key2);
+				link_locked(b, w);
+			}
+			moved++;
+		} else {
+			break;
+		}
+	}
+out:
+	if (a != b)
+		grt_unlock(&b->lock);
+	grt_unlock(&a->lock);
+	while (!grt_list_empty(&woken)) {
+		struct waiter *w = grt_container_of(woken.next, struct waiter, link);
+		grt_list_unlink(&w->link);
+		grt__wake(w->pk);
+	}
+	leave();
+	return nwoken < 0 ? nwoken : nwoken + moved;
+}
+
+int64_t grt__deadline(clockid_t clock, const struct timespec *abstime, int *error)
+{
+	*error = 0;
+	if (!abstime)
+		return GRT_FOREVER;
+	if (abstime->tv_nsec < 0 || abstime->tv_nsec >= 1000000000 ||
+	    (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC)) {
+		*error = -EINVAL;
+		return 0;
+	}
+	if (abstime->tv_sec < 0)
+		return 0;
+	if (abstime->tv_sec > INT64_MAX / 1000000000 / 2)
+		return GRT_FOREVER;
+	int64_t t = abstime->tv_sec * 1000000000 + abstime->tv_nsec;
+	if (clock == CLOCK_REALTIME)
+		t += grt__nanotime() - grt__os_clock(CLOCK_REALTIME);
+	return t < 0 ? 0 : t;
+}
+
+void grt__futex_reset_in_child(void)
+{
+	for (int i = 0; i < BUCKETS; i++) {
+		grt_lock_init(&buckets[i].lock, GRT_RANK_BUCKET);
+		buckets[i].nwaiters = 0;
+		grt_list_init(&buckets[i].waiters);
+	}
+}

@@ -1,0 +1,60 @@
+/* See sleep.h. */
+#include "sync/sleep.h"
+#include <errno.h>
+
+static GRT_TLS struct sleeper {
+	struct grt_timer timer;
+	struct parker *pk;
+	bool armed;     /* owner task: the timer may be in a heap */
+	uint32_t fired; /* atomic: release by fire, before its wake */
+} sleeper;
+
+static void fire(struct grt_timer *t)
+{
+	struct sleeper *s = grt_container_of(t, struct sleeper, timer);
+
+	grt_store_release(&s->fired, 1);
+	grt__wake(s->pk);
+}
+
+void grt__sleep_abandon(void)
+{
+	if (sleeper.armed) {
+		grt__timer_stop(&sleeper.timer);
+		sleeper.armed = false;
+	}
+}
+
+int grt__sleep_until(int64_t deadline, int64_t *left)
+{
+	struct sleeper *s = &sleeper;
+	bool woken;
+
+	grt__sleep_abandon();
+	s->pk = grt__parker();
+	do {
+		grt__park_prepare(s->pk);
+		grt_store_relaxed(&s->fired, 0); /* nobody else sees it until timer_start */
+		if (deadline != GRT_FOREVER) {
+			s->armed = true;
+			grt__timer_start(&s->timer, deadline, fire);
+		}
+		woken = grt__park(s->pk, WAIT_SLEEP, GRT_FOREVER);
+		bool fired = grt_load_relaxed(&s->fired);
+		grt__sleep_abandon();
+		if (woken && fired)
+			return 0;
+	} while (woken); /* by a stale wake of a wait that a handler's longjmp left: not ours */
+	/* As the kernel: a handler that ran while the time ran out does not make it an interruption. */
+	*left = deadline - grt__nanotime();
+	return *left > 0 ? -EINTR : 0;
+}
+
+int64_t grt__sleep_deadline(const struct timespec *t)
+{
+	int64_t now = grt__nanotime();
+
+	if (t->tv_sec >= (GRT_FOREVER - now) / 1000000000 - 1)
+		return GRT_FOREVER;
+	return now + t->tv_sec * INT64_C(1000000000) + t->tv_nsec;
+}
