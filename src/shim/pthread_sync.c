@@ -11,11 +11,6 @@
 #include "sync/rwlock.h"
 #include "sync/spin.h"
 
-#ifndef GRT_ALIAS
-#define GRT_ALIAS(other, name)                                                                                         \
-	extern __typeof__(name) other __attribute__((alias(#name), copy(name), visibility("default")))
-#endif
-
 static inline bool booted(void)
 {
 	return grt_likely(grt_load_relaxed(&grt__state) == GRT_BOOTED);

@@ -18,9 +18,9 @@
 	} while (0)
 
 static pthread_mutex_t normal = PTHREAD_MUTEX_INITIALIZER, recursive = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP,
-                       errorcheck = PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP, robust;
+					   errorcheck = PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP, robust;
 static pthread_rwlock_t written = PTHREAD_RWLOCK_INITIALIZER, read_twice = PTHREAD_RWLOCK_INITIALIZER,
-                        used = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
+						used = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
 static pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
 static pthread_barrier_t barrier, one;
 static sem_t sem;

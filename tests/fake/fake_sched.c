@@ -3,7 +3,7 @@
  * With sync/, the futex table and the wrappers it makes a preload that puts plain programs on our synchronisation without
  * tasks, so that a fault is known to be of sync/ or of sched/:
  *
- *     tests/unit/fake_preload.sh /tmp/libfake.so && LD_PRELOAD=/tmp/libfake.so program
+ *     tests/fake/build_sync.sh /tmp/libfake.so && LD_PRELOAD=/tmp/libfake.so program
  */
 #include "os/os.h"
 #include "sched/sched.h"
