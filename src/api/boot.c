@@ -1,4 +1,9 @@
 #include "api/boot.h"
+#include "elf/module.h"
+#include "observe/crash.h"
+#include "observe/knobs.h"
+#include "observe/schedtrace.h"
+#include "observe/traceback.h"
 #include "os/os.h"
 #include "sched/proc.h"
 #include "sched/signal.h"
@@ -41,12 +46,16 @@ static int nprocs_by_default(void)
 	return n < MAX_PROCS ? n : MAX_PROCS;
 }
 
+static void crash_hook(int sig, siginfo_t *info, void *uc)
+{
+	grt__crash_report_sig(sig, info, uc);
+}
+
 static void boot(void)
 {
 	const char *why;
 	grt__os_probe();
 	grt__os_clock_init();
-	grt__boot_knobs();
 	if ((why = grt__tcb_boot())) {
 		stay_one_to_one(why);
 		return;
@@ -56,7 +65,9 @@ static void boot(void)
 		return;
 	}
 	default_stack();
-	grt__proc_init(grt__knob_gomaxprocs ? grt__knob_gomaxprocs : nprocs_by_default());
+	int procs = grt__knobs.gomaxprocs ? grt__knobs.gomaxprocs : nprocs_by_default();
+	grt__knobs_complain(procs);
+	grt__proc_init(procs < MAX_PROCS ? procs : MAX_PROCS);
 	grt__tcb_images_refresh();
 	if (grt__sysmon_start(&why) != 0) {
 		stay_one_to_one(why);
@@ -68,11 +79,15 @@ static void boot(void)
 #if GRT_DEBUG >= 1
 	grt__m_rank_checks_on();
 #endif
+	grt__modules_refresh();
+	grt__crash_init();
+	grt__signal_crash_hook = crash_hook;
+	grt__preempt_off = grt__knobs.asyncpreemptoff;
 	grt__signal_bell_open();
 	grt__preempt_init();
 	grt__signal_init();
 	grt_store_release(&grt__state, GRT_BOOTED);
-	grt__boot_observe();
+	grt__schedtrace_init();
 }
 
 bool grt__boot(void)
@@ -117,6 +132,8 @@ void grt__fork_child(void)
 	grt__task_fork_child(gp);
 	grt__sysmon_fork_child();
 	grt__signal_fork_child(mp);
+	grt__modules_fork_child();
+	grt__report_fork_child();
 	grt__self.crit = 0;
 }
 
@@ -125,6 +142,6 @@ __attribute__((constructor)) static void on_load(int argc, char **argv, char **e
 {
 	(void)argc;
 	(void)argv;
-	grt__boot_environ = envp;
+	grt__knobs_parse(envp);
 	pthread_atfork(NULL, NULL, grt__fork_child);
 }

@@ -468,3 +468,26 @@ void grt__yield(void)
 	grt__switch(mp, gp, next, mp->lockedg ? grt__commit_globq : grt__commit_runq, gp);
 	grt__leave();
 }
+
+/* ---- GOMAXPROCS ---- */
+
+/* Growing adds idle Ps. Shrinking happens as Ps come idle: see go_idle's caller (a P whose id is not below nprocs
+ * is retired when its M gives it up). */
+int grt__gomaxprocs(int n)
+{
+	struct m *mp = grt__enter();
+	grt_lock(&sched.lock);
+	int old = (int)sched.nprocs;
+	if (n > MAX_PROCS)
+		n = MAX_PROCS;
+	for (int i = old; i < n; i++) {
+		if (!sched.allp[i])
+			sched.allp[i] = grt__p_new((uint32_t)i);
+		grt_store_release(&sched.nprocs, (uint32_t)i + 1);
+		grt__p_put_idle_locked(sched.allp[i]);
+	}
+	grt_unlock(&sched.lock);
+	(void)mp;
+	grt__leave();
+	return old;
+}

@@ -188,8 +188,9 @@ struct grt_spawn {
 	bool internal; /* a runtime task (finalizers, ...): not counted, hidden from traces below "system" */
 };
 
-/* Task. Makes a task and puts it on the run queue. 0 or -EAGAIN (nothing leaked), -EINVAL. */
-int grt__spawn(const struct grt_spawn *how, struct g **out);
+/* Task. Makes a task and puts it on the run queue. *pthread, if not NULL, is its thread block (its pthread_t) before it can run.
+ * 0 or -EAGAIN (nothing leaked). */
+int grt__spawn(const struct grt_spawn *how, unsigned long *pthread);
 
 /* Task. Ends the calling task; everything it owes (TLS destructors, keys) has been paid. Never returns. */
 void grt__task_exit(void) GRT_NORETURN;

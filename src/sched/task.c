@@ -88,7 +88,7 @@ static void task_main(void *arg)
 	grt__task_exit();
 }
 
-int grt__spawn(const struct grt_spawn *how, struct g **out)
+int grt__spawn(const struct grt_spawn *how, unsigned long *pthread)
 {
 	struct g *gp, *self = grt__self.g;
 	int r = grt__stack_get(how->stack_size, how->guard_size, how->stack, &gp);
@@ -114,8 +114,8 @@ int grt__spawn(const struct grt_spawn *how, struct g **out)
 	gp->slow_block[0] = gp->slow_block[1] = 1;
 	gp->park.state = PARK_RUNNING;
 	grt__ctx_make(&gp->ctx, gp->stack_hi, (uintptr_t)gp->tcb, task_main, gp);
-	if (out)
-		*out = gp; /* before it can run: pthread_create's contract */
+	if (pthread)
+		*pthread = (unsigned long)gp->tcb;
 	grt__ready(gp);
 	grt__leave();
 	return 0;

@@ -172,6 +172,12 @@ const char *grt__tcb_prove(void *stack_lo, size_t stack_size, void *start_routin
 	return found == 1 ? NULL : "stackblock was not found";
 }
 
+int grt__tcb_live_threads(void)
+{
+	const uint32_t *n = libc_symbol("__nptl_nthreads");
+	return n ? (int)*n : 1;
+}
+
 size_t grt__tcb_size(void)
 {
 	return tls_size;

@@ -42,6 +42,9 @@ const char *grt__tcb_boot(void);
 /* On a fresh pthread whose stack [lo, lo+size) we supplied: checks every offset against reality. NULL or the reason. */
 const char *grt__tcb_prove(void *stack_lo, size_t stack_size, void *start_routine);
 
+/* Threads that libc counts in this process. */
+int grt__tcb_live_threads(void);
+
 /* Bytes a block needs: static TLS and struct pthread, and where the thread pointer lies from the block's start. */
 size_t grt__tcb_size(void);
 size_t grt__tcb_align(void);

@@ -1,0 +1,89 @@
+/*
+ * The public functions of grt.h.
+ */
+#include "grt.h"
+#include "api/boot.h"
+#include "os/os.h"
+#include "sched/proc.h"
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+
+static int go_thread(void (*fn)(void *), void *arg)
+{
+	pthread_t t;
+	pthread_attr_t attr;
+	int (*create)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *) = dlsym(RTLD_NEXT, "pthread_create");
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	int r = create(&t, &attr, (void *(*)(void *))(uintptr_t)fn, arg);
+	if (r == 0)
+		return 0;
+	errno = r;
+	return -1;
+}
+
+/* A grt_go function has no result; what is left in the result register is nobody's business. */
+GRT_EXPORT int grt_go(void (*fn)(void *), void *arg)
+{
+	if (grt__boot()) {
+		struct grt_spawn how = {.fn = (void *(*)(void *))(uintptr_t)fn, .arg = arg, .guard_size = SIZE_MAX, .detached = true};
+		int r = grt__spawn(&how, NULL);
+		if (r == 0)
+			return 0;
+		errno = -r;
+		return -1;
+	}
+	return go_thread(fn, arg);
+}
+
+GRT_EXPORT void grt_yield(void)
+{
+	if (grt__on_task())
+		grt__yield();
+	else
+		grt__sys0(SYS_sched_yield);
+}
+
+GRT_EXPORT void grt_lock_os_thread(void)
+{
+	if (grt__boot())
+		grt__lock_os_thread();
+}
+
+GRT_EXPORT void grt_unlock_os_thread(void)
+{
+	if (grt__on_task())
+		grt__unlock_os_thread();
+}
+
+GRT_EXPORT int grt_gomaxprocs(int n)
+{
+	if (!grt__boot())
+		return grt__one_to_one_reason ? grt__os.ncpu : 1;
+	return grt__gomaxprocs(n);
+}
+
+GRT_EXPORT int grt_num_tasks(void)
+{
+	return grt__boot() ? grt__num_tasks() : 1;
+}
+
+GRT_EXPORT const char *grt_version(void)
+{
+	return "0.1.0";
+}
+
+GRT_EXPORT int grt_doctor_report(char *buf, size_t size)
+{
+	size_t n = 0;
+	if (!grt__boot()) {
+		grt__format(buf, size, "%s\n", grt__one_to_one_reason ? grt__one_to_one_reason : "called on a foreign thread");
+		return 1;
+	}
+	n += grt__format(buf + n, size - n, "tasks: M:N\ngomaxprocs: %d\n", grt__gomaxprocs(0));
+	n += grt__format(buf + n, size - n, "switch: %s\n", grt__have_fsgsbase ? "wrfsbase" : "arch_prctl");
+	n += grt__format(buf + n, size - n, "guards: %s\n", grt__os.guard_madvise ? "MADV_GUARD_INSTALL" : "mprotect");
+	grt__format(buf + n, size - n, "retaking: %s\n", grt__os.membarrier ? "membarrier" : "off");
+	return 0;
+}
