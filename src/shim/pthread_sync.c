@@ -11,11 +11,6 @@
 #include "sync/rwlock.h"
 #include "sync/spin.h"
 
-#ifndef GRT_ALIAS
-#define GRT_ALIAS(other, name)                                                                                         \
-	extern __typeof__(name) other __attribute__((alias(#name), copy(name), visibility("default")))
-#endif
-
 static inline bool booted(void)
 {
 	return grt_likely(grt_load_relaxed(&grt__state) == GRT_BOOTED);
@@ -99,6 +94,8 @@ static GRT_NOINLINE int lock_slow(pthread_mutex_t *m)
 		return REAL(pthread_mutex_lock)(m);
 	if (grt_unlikely(grt__mutex_is_full(m)))
 		return full_lock(m);
+	if (grt__mutex_is_recursive(m) && grt_likely(grt__mutex_lock_recursive(m)))
+		return 0;
 	return -grt__mutex_lock(m);
 }
 
@@ -230,7 +227,9 @@ GRT_EXPORT int pthread_cond_broadcast(pthread_cond_t *c)
 
 GRT_EXPORT int pthread_rwlock_rdlock(pthread_rwlock_t *l)
 {
-	if (grt_unlikely(!booted()))
+	if (booted() && grt_likely(grt__rwlock_rdlock_free(l)))
+		return 0;
+	if (!booted())
 		return REAL(pthread_rwlock_rdlock)(l);
 	if (grt_unlikely(grt__rwlock_is_shared(l)))
 		return SHARED_RWLOCK(REAL(pthread_rwlock_tryrdlock)(l), REAL(pthread_rwlock_rdlock)(l));
@@ -240,7 +239,9 @@ GRT_ALIAS(__pthread_rwlock_rdlock, pthread_rwlock_rdlock);
 
 GRT_EXPORT int pthread_rwlock_wrlock(pthread_rwlock_t *l)
 {
-	if (grt_unlikely(!booted()))
+	if (booted() && grt_likely(grt__rwlock_wrlock_free(l)))
+		return 0;
+	if (!booted())
 		return REAL(pthread_rwlock_wrlock)(l);
 	if (grt_unlikely(grt__rwlock_is_shared(l)))
 		return SHARED_RWLOCK(REAL(pthread_rwlock_trywrlock)(l), REAL(pthread_rwlock_wrlock)(l));
@@ -302,7 +303,9 @@ GRT_ALIAS(__pthread_rwlock_trywrlock, pthread_rwlock_trywrlock);
 
 GRT_EXPORT int pthread_rwlock_unlock(pthread_rwlock_t *l)
 {
-	if (grt_unlikely(!booted() || grt__rwlock_is_shared(l)))
+	if (booted() && grt_likely(grt__rwlock_unlock_quiet(l)))
+		return 0;
+	if (!booted() || grt__rwlock_is_shared(l))
 		return REAL(pthread_rwlock_unlock)(l);
 	return -grt__rwlock_unlock(l);
 }

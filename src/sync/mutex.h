@@ -32,7 +32,7 @@
 #include <pthread.h>
 
 enum {
-	MUTEX_TYPE = 3,        /* PTHREAD_MUTEX_{TIMED,RECURSIVE,ERRORCHECK,ADAPTIVE}_NP */
+	MUTEX_TYPE = 3, /* PTHREAD_MUTEX_{TIMED,RECURSIVE,ERRORCHECK,ADAPTIVE}_NP */
 	MUTEX_ROBUST = 16,
 	MUTEX_PI = 32,
 	MUTEX_PP = 64,
@@ -86,12 +86,35 @@ GRT_ALWAYS_INLINE bool grt__mutex_is_normal(const pthread_mutex_t *m)
 	return grt_likely((m->__data.__kind & ~MUTEX_ELISION) == PTHREAD_MUTEX_TIMED_NP);
 }
 
+GRT_ALWAYS_INLINE bool grt__mutex_is_recursive(const pthread_mutex_t *m)
+{
+	return (m->__data.__kind & ~MUTEX_ELISION) == PTHREAD_MUTEX_RECURSIVE_NP;
+}
+
 /* Normal. False: it is held. */
 GRT_ALWAYS_INLINE bool grt__mutex_lock_normal(pthread_mutex_t *m)
 {
 	if (grt_unlikely(!grt_cas(&m->__data.__lock, 0, 1)))
 		return false;
 	m->__data.__owner = grt__sync_tid();
+	m->__data.__nusers++;
+	return true;
+}
+
+/* Recursive. False: held by another, or the depth overflows. */
+GRT_ALWAYS_INLINE bool grt__mutex_lock_recursive(pthread_mutex_t *m)
+{
+	int32_t tid = grt__sync_tid();
+	if (m->__data.__owner == tid) {
+		if (grt_unlikely(m->__data.__count + 1 == 0))
+			return false;
+		m->__data.__count++;
+		return true;
+	}
+	if (grt_unlikely(!grt_cas(&m->__data.__lock, 0, 1)))
+		return false;
+	m->__data.__count = 1;
+	m->__data.__owner = tid;
 	m->__data.__nusers++;
 	return true;
 }

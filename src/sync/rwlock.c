@@ -76,8 +76,7 @@ static void writer_gives_up(pthread_rwlock_t *l)
 {
 	uint32_t *word = word_of(l);
 
-	if (grt_add_seqcst(nwriters_of(l), -1u) != 0 ||
-	    l->__data.__flags != PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP)
+	if (grt_add_seqcst(nwriters_of(l), -1u) != 0 || l->__data.__flags != PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP)
 		return;
 	for (;;) {
 		uint32_t w = grt_load_relaxed(word);

@@ -48,4 +48,37 @@ int grt__rwlock_tryrdlock(pthread_rwlock_t *l);
 int grt__rwlock_trywrlock(pthread_rwlock_t *l);
 int grt__rwlock_unlock(pthread_rwlock_t *l);
 
+/*
+ * The common cases in line. False: look closer (process-shared, held, waited for). A lock without a writer is not held for writing
+ * by the caller, so EDEADLK needs no look here.
+ */
+GRT_ALWAYS_INLINE bool grt__rwlock_rdlock_free(pthread_rwlock_t *l)
+{
+	uint32_t w = grt_load_relaxed(&l->__data.__readers);
+	return !(w & RW_WRITER) && w < RW_OVERFLOW && !grt__rwlock_is_shared(l) &&
+	       l->__data.__flags != PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP &&
+	       grt_cas(&l->__data.__readers, w, (w & ~RW_PHASE) + RW_READER);
+}
+
+GRT_ALWAYS_INLINE bool grt__rwlock_wrlock_free(pthread_rwlock_t *l)
+{
+	uint32_t w = grt_load_relaxed(&l->__data.__readers);
+	if ((w & ~RW_PHASE) != 0 || grt__rwlock_is_shared(l) || !grt_cas(&l->__data.__readers, w, RW_WRITER))
+		return false;
+	l->__data.__cur_writer = grt__sync_tid();
+	return true;
+}
+
+GRT_ALWAYS_INLINE bool grt__rwlock_unlock_quiet(pthread_rwlock_t *l)
+{
+	uint32_t w = grt_load_relaxed(&l->__data.__readers);
+	if (grt__rwlock_is_shared(l))
+		return false;
+	if (w == RW_WRITER) {
+		l->__data.__cur_writer = 0;
+		return grt_cas(&l->__data.__readers, w, 0);
+	}
+	return (w & (RW_READER - 1)) == 0 && w >= RW_READER && grt_cas(&l->__data.__readers, w, w - RW_READER);
+}
+
 #endif

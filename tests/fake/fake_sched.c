@@ -1,13 +1,14 @@
 /*
- * A stand-in for sched/: every thread is a foreign one and sleeps on a kernel futex, and the process is booted from the start.
+ * A stand-in for sched/: every thread is a foreign one and sleeps on a kernel futex; boot is at the first pthread_create.
  * With sync/, the futex table and the wrappers it makes a preload that puts plain programs on our synchronisation without
  * tasks, so that a fault is known to be of sync/ or of sched/:
  *
- *     tests/unit/fake_preload.sh /tmp/libfake.so && LD_PRELOAD=/tmp/libfake.so program
+ *     tests/fake/build_sync.sh /tmp/libfake.so && LD_PRELOAD=/tmp/libfake.so program
  */
 #include "os/os.h"
 #include "sched/sched.h"
 #include "sync/mutex.h"
+#include <dlfcn.h>
 #include <errno.h>
 #include <sched.h>
 #include <unistd.h>
@@ -85,8 +86,8 @@ void grt__wake(struct parker *pk)
 		grt__os_futex_wake(&pk->state, 1);
 }
 
-/* The tid is the only int of a thread block's first KiB that is the main thread's and behind the header. */
-__attribute__((constructor)) static void boot(void)
+/* The tid is the only int behind the header of the main thread's block that is its tid. */
+static void boot(void)
 {
 	const char *block = __builtin_thread_pointer();
 	for (uint32_t off = 64; off < 1200 && !grt__tcb_tid_offset; off += 4) {
@@ -98,4 +99,14 @@ __attribute__((constructor)) static void boot(void)
 	grt__os_clock_init();
 	grt__sync_spin = GRT_SYNC_SPIN;
 	grt_store_release(&grt__state, GRT_BOOTED);
+}
+
+GRT_EXPORT int pthread_create(pthread_t *t, const pthread_attr_t *attr, void *(*fn)(void *), void *arg)
+{
+	static int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+	if (!real)
+		real = (__typeof__(real))dlsym(RTLD_NEXT, "pthread_create");
+	if (grt__state == GRT_COLD)
+		boot();
+	return real(t, attr, fn, arg);
 }
