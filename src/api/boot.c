@@ -10,6 +10,8 @@
 #include "sched/stack.h"
 #include "sched/tcb.h"
 #include "sync/futex.h"
+#include "sync/mutex.h"
+#include "sync/once.h"
 #include <dlfcn.h>
 #include <pthread.h>
 #include <sys/resource.h>
@@ -46,11 +48,6 @@ static int nprocs_by_default(void)
 	return n < MAX_PROCS ? n : MAX_PROCS;
 }
 
-static void crash_hook(int sig, siginfo_t *info, void *uc)
-{
-	grt__crash_report_sig(sig, info, uc);
-}
-
 static void boot(void)
 {
 	const char *why;
@@ -81,7 +78,7 @@ static void boot(void)
 #endif
 	grt__modules_refresh();
 	grt__crash_init();
-	grt__signal_crash_hook = crash_hook;
+	grt__sync_spin = procs > 1 ? GRT_SYNC_SPIN : 0;
 	grt__preempt_off = grt__knobs.asyncpreemptoff;
 	grt__signal_bell_open();
 	grt__preempt_init();
@@ -112,7 +109,7 @@ bool grt__boot(void)
 
 void grt__fork_child(void)
 {
-	if (grt__state != GRT_BOOTED || boot_pid == grt__sys_getpid() || !grt__self.g)
+	if (grt__state != GRT_BOOTED || grt__self.in_vfork || boot_pid == grt__sys_getpid() || !grt__self.g)
 		return;
 	struct g *gp = grt__self.g;
 	struct m *mp = grt__self.m;
@@ -132,6 +129,7 @@ void grt__fork_child(void)
 	grt__task_fork_child(gp);
 	grt__sysmon_fork_child();
 	grt__signal_fork_child(mp);
+	grt__once_fork_child();
 	grt__modules_fork_child();
 	grt__report_fork_child();
 	grt__self.crit = 0;

@@ -58,6 +58,8 @@ struct g {
 	uint64_t sigmask;          /* the task's own mask; owner task */
 	struct g_signal *sigqueue; /* signal lock: directed signals not yet delivered, oldest first */
 	uint8_t in_sigwait;        /* in a sigwait-like call: blocked signals go to its M too */
+	uint32_t handlers_ran;     /* signal handlers that this task has run; owner task */
+	uint32_t handlers_hard;    /* those without SA_RESTART */
 	uint32_t sigpending;       /* atomic: sigqueue is not empty, or a process-directed signal waits for this task */
 	void *altstack_sp;         /* sigaltstack of the task */
 	size_t altstack_size;

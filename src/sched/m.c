@@ -297,6 +297,7 @@ static void *m_main(void *arg)
 	grt__m_set_mask(mp, GRT_MASK_ALL);
 	set_gsignal(mp);
 	grt__acquire_idle_p(mp);
+	grt_store_release(&sched.m_starting, 0);
 	grt__m_loop(mp);
 }
 
@@ -396,7 +397,7 @@ void grt__m_fork_child(struct m *mp)
 	sched.globq_size = 0;
 	sched.pidle = NULL;
 	sched.npidle = 0;
-	sched.nspinning = sched.nretaken = sched.want_m = 0;
+	sched.nspinning = sched.nretaken = sched.want_m = sched.m_starting = 0;
 	sched.promised = GRT_FOREVER;
 	mp->tid = grt__sys_gettid();
 	mp->held.ranks = 0;

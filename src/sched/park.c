@@ -25,6 +25,11 @@ struct parker *grt__parker(void)
 static void commit_park(void *arg)
 {
 	struct g *gp = arg;
+	/* A signal that came after grt__park had looked was put off to a leave that is not going to come soon. */
+	if (grt_unlikely(gp->tls->attention & ATTN_SIGNAL)) {
+		grt__ready(gp);
+		return;
+	}
 	if (!__sync_bool_compare_and_swap(&gp->park.state, PARK_PREPARED, PARK_PARKED)) { /* pairs with grt__wake's exchange */
 		grt__ready(gp);
 		return;
@@ -60,31 +65,32 @@ bool grt__park(struct parker *pk, enum grt_wait why, int64_t deadline)
 	struct g *gp = pk->g;
 	if (grt_unlikely(!gp))
 		return park_foreign(pk, deadline);
-	if (grt_load_acquire(&pk->state) == PARK_WOKEN) {
-		grt_store_relaxed(&pk->state, PARK_RUNNING);
-		return true;
-	}
-	struct m *mp = grt__enter();
-	if (grt_unlikely(grt__self.attention & ATTN_SIGNAL)) { /* a handler is due now, not after the wait */
-		grt__leave();
+	grt_assert(grt__self.crit);
+	if (grt_load_acquire(&pk->state) != PARK_WOKEN) {
+		if (grt_unlikely(grt__self.attention & ATTN_SIGNAL)) /* a handler is due now, not after the wait */
+			return false;
+		gp->wait_why = (uint8_t)why;
+		gp->wait_since = grt__cycles();
+		grt_store_relaxed(&gp->status, G_WAITING);
+		grt__schedule(grt__self.m, gp, commit_park, gp);
+		gp->wait_why = WAIT_NONE;
+		if (grt_unlikely(grt_load_relaxed(&gp->sigpending)))
+			grt__self.attention |= ATTN_SIGNAL;
 		if (grt_load_acquire(&pk->state) != PARK_WOKEN)
 			return false;
-		grt_store_relaxed(&pk->state, PARK_RUNNING);
-		return true;
 	}
-	gp->wait_why = (uint8_t)why;
-	gp->wait_since = grt__cycles();
-	grt_store_relaxed(&gp->status, G_WAITING);
-	grt__schedule(mp, gp, commit_park, gp);
-	gp->wait_why = WAIT_NONE;
-	if (grt_unlikely(grt_load_relaxed(&gp->sigpending)))
-		grt__self.attention |= ATTN_SIGNAL;
-	bool woken = grt_load_acquire(&pk->state) == PARK_WOKEN;
-	grt__leave(); /* signal handlers run here */
-	if (!woken && grt_load_acquire(&pk->state) != PARK_WOKEN)
-		return false;
 	grt_store_relaxed(&pk->state, PARK_RUNNING);
 	return true;
+}
+
+void grt__park_await(struct parker *pk)
+{
+	for (unsigned i = 0; grt_load_acquire(&pk->state) != PARK_WOKEN; i++) {
+		grt__cpu_relax();
+		if (i % 64 == 63)
+			grt__sys0(SYS_sched_yield);
+	}
+	grt_store_relaxed(&pk->state, PARK_RUNNING);
 }
 
 void grt__wake(struct parker *pk)

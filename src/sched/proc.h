@@ -39,6 +39,7 @@ struct grt_sched {
 	uint32_t nm;        /* Ms made */
 	uint32_t nm_live;
 	uint32_t want_m;    /* atomic: sysmon shall make an M */
+	uint32_t m_starting; /* atomic: an M was made and has not looked for a P yet */
 
 	GRT_ALIGNED(GRT_CACHE_LINE) uint32_t nspinning; /* atomic */
 	uint32_t sysmon_asleep;                         /* atomic */

@@ -26,11 +26,13 @@
  * signal entry leaves the section for the handler's duration).
  *
  * Parking. Every G and every foreign thread has a parker. Protocol, the only one in the tree:
- *     owner:  grt__park_prepare(); enqueue yourself somewhere; grt__park(why) ...
+ *     owner:  grt__enter(); grt__park_prepare(); enqueue yourself somewhere; grt__park(why); dequeue yourself if interrupted;
+ *             grt__leave()
  *     waker:  dequeue; grt__wake(parker)
  * A wake between prepare and park is not lost: state goes PREPARED -> PARKED by the commit's CAS, which fails if the waker's
  * exchange to WOKEN came first. grt__park returns true when woken and false when interrupted by a signal: then the parker is
- * PREPARED again and the waiter still enqueued; call grt__park again, or dequeue yourself and give up.
+ * PREPARED again, the waiter still enqueued, and the handler has not run yet: it runs in the last grt__leave, when nothing refers
+ * to the wait any more, so it may wait itself, or never return (siglongjmp).
  */
 #ifndef GRT_SCHED_SCHED_H
 #define GRT_SCHED_SCHED_H
@@ -155,9 +157,13 @@ static inline void grt__park_prepare(struct parker *pk)
 	grt_store_relaxed(&pk->state, PARK_PREPARED); /* published by the lock that makes the waiter visible */
 }
 
-/* Any thread, not inside a critical section or lock. Sleeps until woken (true), interrupted by a signal whose handler has
- * run (false; see above), or, on a foreign thread only, `deadline` passed (false). Tasks use a timer for deadlines. */
+/* A task inside a critical section, or a foreign thread; no locks. Sleeps until woken (true), interrupted by a signal (false; see
+ * above; on a foreign thread the handler has run), or, on a foreign thread only, `deadline` passed (false). Tasks use a
+ * timer for deadlines. */
 bool grt__park(struct parker *pk, enum grt_wait why, int64_t deadline);
+
+/* The owner, after an interruption, when it finds that a waker has dequeued it already: the wake is moments away. */
+void grt__park_await(struct parker *pk);
 
 /* Any thread, any context, locks up to BUCKET2 and TIMERS held. Makes the owner runnable. Exactly one wake per prepare. */
 void grt__wake(struct parker *pk);

@@ -228,11 +228,7 @@ static void run_handler(int sig, siginfo_t *info, ucontext_t *uc, void (*handler
 	grt_barrier();
 	grt__self.crit = 0;
 	grt__sys_sigprocmask(SIG_SETMASK, &mask, NULL);
-	int saved_errno = errno;
-
 	handler(sig, info, uc);
-
-	errno = saved_errno; /* what follows is not the program's doing; the handler keeps its own errno rules */
 	if (in_block)
 		grt__block_enter(in_block == 2);
 	else
@@ -271,6 +267,9 @@ static void dispatch(int sig, siginfo_t *info, void *vuc, const struct grt_ksiga
 	uintptr_t dst = (handler_sp(gp, uc, act) - grt__sigframe_bytes(uc)) & ~(uintptr_t)(GRT_SIGFRAME_ALIGN - 1);
 	dst -= GRT_SIGFRAME_ALIGN - src % GRT_SIGFRAME_ALIGN;
 	ucontext_t *copy = grt__sigframe_copy((char *)dst, uc);
+	gp->handlers_ran++;
+	if (!(act->flags & SA_RESTART))
+		gp->handlers_hard++;
 	grt__self.m->kmask = ~0ull; /* as the kernel set it for this entry; what follows is libgrt's own code */
 	grt__sigframe_call((char *)dst, sig, grt__sigframe_info((char *)dst, uc, info), copy, act->handler, mask,
 	                   (void *)run_handler);
@@ -329,7 +328,7 @@ static void sig_entry(int sig, siginfo_t *info, void *uc)
 		die(sig, info, uc);
 		return;
 	}
-	if (!gp) {
+	if (!gp || grt__self.in_vfork) {
 		run_foreign(sig, info, uc, &act);
 		return;
 	}
@@ -557,7 +556,9 @@ int grt__broadcast_syscall(long nr, long a, long b, long c)
 	long r = grt__sys3(nr, a, b, c);
 	if (r < 0)
 		return (int)r;
-	grt__enter();
+	bool task = grt__self.g != NULL;
+	if (task)
+		grt__enter();
 	grt_lock(&lock);
 	broadcast.nr = nr;
 	broadcast.a = a;
@@ -565,7 +566,7 @@ int grt__broadcast_syscall(long nr, long a, long b, long c)
 	broadcast.c = c;
 	broadcast.result = r;
 	broadcast.ran = 0;
-	grt__self.m->broadcast_seen = broadcast.seq + 1;
+	*(task ? &grt__self.m->broadcast_seen : &grt__self.broadcast_seen) = broadcast.seq + 1;
 	grt_store_release(&broadcast.seq, broadcast.seq + 1);
 	uint32_t n = signal_all(grt__sys_gettid());
 	for (unsigned i = 0; grt_load_acquire(&broadcast.ran) < n; i++) {
@@ -575,7 +576,8 @@ int grt__broadcast_syscall(long nr, long a, long b, long c)
 			n = signal_all(grt__sys_gettid());
 	}
 	grt_unlock(&lock);
-	grt__leave();
+	if (task)
+		grt__leave();
 	return (int)r;
 }
 

@@ -226,6 +226,25 @@ static void keep_promise(int64_t now)
 		grt__wake_p(NULL);
 }
 
+/* An M was wanted when none was idle. One at a time: the last one may not have reached its P yet. */
+static void make_m(void)
+{
+	if (grt_load_acquire(&sched.m_starting))
+		return;
+	grt_store_seqcst(&sched.want_m, 0);
+	if (!grt_load_seqcst(&sched.npidle))
+		return;
+	if (grt_load_relaxed(&sched.nmidle)) {
+		grt__wake_p(NULL);
+		return;
+	}
+	grt_store_seqcst(&sched.m_starting, 1);
+	if (!grt__m_new()) {
+		grt_store_seqcst(&sched.m_starting, 0);
+		grt_store_seqcst(&sched.want_m, 1); /* no memory or no thread to be had: again at the next look */
+	}
+}
+
 static void loop(void)
 {
 	int64_t pause = FIRST_LOOK_NS;
@@ -239,8 +258,8 @@ static void loop(void)
 		int64_t now = grt__nanotime();
 		if (now >= grt__schedtrace_next && grt__schedtrace_hook)
 			grt__schedtrace_hook(now);
-		if (grt_xchg_seqcst(&sched.want_m, 0))
-			grt__m_new();
+		if (grt_load_relaxed(&sched.want_m))
+			make_m();
 		keep_promise(now);
 		bool moved = anything_moved();
 		bool waits = work_or_timer_waits(now), acted = waits && rouse();

@@ -288,41 +288,63 @@ static void await_done(struct g *gp)
 	}
 }
 
+/* Waits until gp is about to die. 0, -ETIMEDOUT, -EINTR (interrupted: look again), -EAGAIN (its state changed first). */
+static int wait_for_death(struct g *gp, struct parker *pk, int64_t deadline)
+{
+	struct join_timer jt = {.target = gp, .waiter = pk};
+	bool task = pk->g != NULL, timed = deadline != GRT_FOREVER;
+	grt__park_prepare(pk);
+	gp->joiner = pk;
+	if (!grt_cas(&gp->join_state, JOIN_RUNNING, JOIN_WAITED)) { /* publishes joiner */
+		pk->state = PARK_RUNNING;
+		return -EAGAIN;
+	}
+	int r = 0;
+	if (task && timed)
+		grt__timer_start(&jt.timer, deadline, join_expired);
+	if (!grt__park(pk, WAIT_JOIN, deadline)) {
+		r = !task && timed && grt__nanotime() >= deadline ? -ETIMEDOUT : -EINTR;
+		/* Whoever moves the state away from WAITED ends the wait. */
+		if (grt_cas(&gp->join_state, JOIN_WAITED, JOIN_RUNNING)) {
+			pk->state = PARK_RUNNING;
+		} else {
+			grt__park_await(pk);
+			r = 0;
+		}
+	}
+	if (task && timed)
+		grt__timer_stop(&jt.timer);
+	return jt.expired ? -ETIMEDOUT : r;
+}
+
 int grt__task_join(struct g *gp, int64_t deadline, void **result)
 {
 	struct parker *pk = grt__parker();
-	struct join_timer jt = {.target = gp, .waiter = pk};
-	if (gp == grt__self.g)
+	struct g *self = grt__self.g;
+	if (gp == self)
 		return -EDEADLK;
-	uint32_t s = grt_load_acquire(&gp->join_state);
-	if (s == JOIN_RUNNING) {
+	for (;;) {
+		uint32_t s = grt_load_acquire(&gp->join_state);
+		if (s == JOIN_DONE)
+			return reap(gp, result);
+		if (s != JOIN_RUNNING)
+			return s == JOIN_TAKEN ? -ESRCH : -EINVAL;
 		if (deadline == INT64_MIN)
 			return -EBUSY;
-		if (grt__self.g && grt_load_acquire(&grt__self.g->join_state) == JOIN_WAITED && grt__self.g->joiner == &gp->park)
+		if (self && grt_load_acquire(&self->join_state) == JOIN_WAITED && self->joiner == &gp->park)
 			return -EDEADLK; /* it is joining us */
-		grt__park_prepare(pk);
-		gp->joiner = pk;
-		if (grt_cas(&gp->join_state, JOIN_RUNNING, JOIN_WAITED)) { /* publishes joiner */
-			if (grt__self.g && deadline != GRT_FOREVER)
-				grt__timer_start(&jt.timer, deadline, join_expired);
-			while (!grt__park(pk, WAIT_JOIN, deadline)) {
-				if (!grt__self.g && deadline != GRT_FOREVER && grt__nanotime() >= deadline)
-					join_expired(&jt.timer);
-				/* else a signal handler ran: pthread_join goes on waiting */
-			}
-			if (grt__self.g && deadline != GRT_FOREVER)
-				grt__timer_stop(&jt.timer);
-			if (jt.expired)
-				return -ETIMEDOUT;
+		if (self)
+			grt__enter();
+		int r = wait_for_death(gp, pk, deadline);
+		if (self)
+			grt__leave(); /* signal handlers run here; pthread_join goes on waiting */
+		if (r == -ETIMEDOUT)
+			return r;
+		if (r == 0) {
 			await_done(gp);
 			return reap(gp, result);
 		}
-		pk->state = PARK_RUNNING;
-		s = grt_load_acquire(&gp->join_state);
 	}
-	if (s != JOIN_DONE)
-		return s == JOIN_TAKEN ? -ESRCH : -EINVAL;
-	return reap(gp, result);
 }
 
 int grt__task_detach(struct g *gp)

@@ -302,23 +302,29 @@ static void unsplice(struct g *gp, void *arg)
 
 void grt__dlopen_enter(void)
 {
-	grt__enter();
+	bool task = grt__self.g != NULL;
+	if (task)
+		grt__enter();
 	grt_add_seqcst(&dlopen_depth, 1);
 	list_lock_take();
 	grt__allg_for_each(splice, NULL);
 	list_lock_drop();
-	grt__leave();
+	if (task)
+		grt__leave();
 }
 
 void grt__dlopen_leave(void)
 {
+	bool task = grt__self.g != NULL;
 	grt__tcb_images_refresh();
-	grt__enter();
+	if (task)
+		grt__enter();
 	list_lock_take();
 	if (grt_add_seqcst(&dlopen_depth, -1) == 0)
 		grt__allg_for_each(unsplice, NULL);
 	list_lock_drop();
-	grt__leave();
+	if (task)
+		grt__leave();
 }
 
 /* A block made or renewed while a dlopen is under way: the library's image is not among ours yet, glibc's own list has it. */

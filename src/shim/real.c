@@ -51,3 +51,10 @@ void grt__real_init(void)
 	depth--;
 	grt_store_release(&grt__real_ready, 1);
 }
+
+/* Early: a later first use would run dlsym inside whatever wrapper comes first, a signal handler perhaps. */
+__attribute__((constructor)) static void on_load(void)
+{
+	if (!grt__real_ready)
+		grt__real_init();
+}

@@ -98,33 +98,29 @@ static void expire(struct grt_timer *t)
 /* The waiter gives up by itself. False: it was unlinked by a waker, whose wake is on its way. */
 static bool give_up(struct waiter *w)
 {
-	enter();
 	struct bucket *b = lock_waiter(w);
 	bool mine = w->linked;
 	if (mine)
 		unlink_locked(b, w);
 	grt_unlock(&b->lock);
-	leave();
 	return mine;
 }
 
-/* The waiter is linked and no lock is held: sleep. */
-static int sleep_linked(struct waiter *w, int64_t deadline, unsigned flags, enum grt_wait why)
+/* The waiter is linked, no lock is held, a task is inside a critical section. 0, -ETIMEDOUT, or -EINTR: interrupted. */
+static int sleep_linked(struct waiter *w, int64_t deadline, enum grt_wait why)
 {
 	bool task = w->pk->g != NULL, timed = deadline != GRT_FOREVER;
 	int r = 0;
 	if (task && timed)
 		grt__timer_start(&w->timer, deadline, expire);
-	while (!grt__park(w->pk, why, deadline)) {
-		bool late = !task && timed && grt__nanotime() >= deadline;
-		if (!late && !(flags & FUTEX_INTERRUPTIBLE))
-			continue;
+	if (!grt__park(w->pk, why, deadline)) {
+		r = !task && timed && grt__nanotime() >= deadline ? -ETIMEDOUT : -EINTR;
 		if (give_up(w)) {
 			w->pk->state = PARK_RUNNING;
-			r = late ? -ETIMEDOUT : -EINTR;
-			break;
+		} else {
+			grt__park_await(w->pk);
+			r = 0;
 		}
-		flags = 0; /* the wake comes */
 	}
 	if (task && timed)
 		grt__timer_stop(&w->timer);
@@ -134,21 +130,31 @@ static int sleep_linked(struct waiter *w, int64_t deadline, unsigned flags, enum
 int grt__futex_wait(uint32_t *addr, uint32_t expected, uint32_t bitset, int64_t deadline, unsigned flags,
                     enum grt_wait why)
 {
-	struct waiter w = {.key = (uintptr_t)addr, .bitset = bitset, .pk = grt__parker()};
-	struct bucket *b = bucket_of(w.key);
-	enter();
-	lock_bucket(b);
-	link_locked(b, &w);
-	if (grt_load_seqcst(addr) != expected) {
-		unlink_locked(b, &w);
+	for (;;) {
+		struct waiter w = {.key = (uintptr_t)addr, .bitset = bitset, .pk = grt__parker()};
+		struct bucket *b = bucket_of(w.key);
+		struct g *gp = w.pk->g;
+		enter();
+		lock_bucket(b);
+		link_locked(b, &w);
+		if (grt_load_seqcst(addr) != expected) {
+			unlink_locked(b, &w);
+			grt_unlock(&b->lock);
+			leave();
+			return -EAGAIN;
+		}
+		grt__park_prepare(w.pk);
 		grt_unlock(&b->lock);
-		leave();
-		return -EAGAIN;
+		uint32_t any = gp ? gp->handlers_ran : 0, hard = gp ? gp->handlers_hard : 0;
+		int r = sleep_linked(&w, deadline, why);
+		leave(); /* handlers run here */
+		if (r != -EINTR)
+			return r;
+		/* signal(7): without a time-out, handlers with SA_RESTART do not end the wait; with one, any handler does. */
+		if (flags & FUTEX_INTERRUPTIBLE &&
+		    (!gp || (deadline == GRT_FOREVER ? gp->handlers_hard != hard : gp->handlers_ran != any)))
+			return -EINTR;
 	}
-	grt__park_prepare(w.pk);
-	grt_unlock(&b->lock);
-	leave();
-	return sleep_linked(&w, deadline, flags, why);
 }
 
 int grt__futex_wait_unlock(void *addr, uint32_t *counter, void (*unlock)(void *), void *arg, int64_t deadline,
@@ -161,9 +167,10 @@ int grt__futex_wait_unlock(void *addr, uint32_t *counter, void (*unlock)(void *)
 	link_locked(b, &w);
 	grt__park_prepare(w.pk);
 	grt_unlock(&b->lock);
-	leave();
 	unlock(arg);
-	return sleep_linked(&w, deadline, 0, why);
+	int r = sleep_linked(&w, deadline, why);
+	leave();
+	return r == -EINTR ? 0 : r; /* a handler ran: a spurious wake-up, as POSIX allows */
 }
 
 int grt__futex_wake(void *addr, int n, uint32_t bitset)

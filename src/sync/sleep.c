@@ -30,7 +30,7 @@ int grt__sleep_until(int64_t deadline, int64_t *left)
 	struct sleeper *s = &sleeper;
 	bool woken;
 
-	grt__sleep_abandon();
+	grt__enter();
 	s->pk = grt__parker();
 	do {
 		grt__park_prepare(s->pk);
@@ -40,11 +40,17 @@ int grt__sleep_until(int64_t deadline, int64_t *left)
 			grt__timer_start(&s->timer, deadline, fire);
 		}
 		woken = grt__park(s->pk, WAIT_SLEEP, GRT_FOREVER);
+		grt__sleep_abandon(); /* from here on fire does not run */
 		bool fired = grt_load_relaxed(&s->fired);
-		grt__sleep_abandon();
-		if (woken && fired)
+		if (!woken && fired) /* interrupted at the same moment: its wake has come or is on the way */
+			woken = true, grt__park_await(s->pk);
+		if (woken && fired) {
+			grt__leave();
 			return 0;
-	} while (woken); /* by a stale wake of a wait that a handler's longjmp left: not ours */
+		}
+	} while (woken);
+	s->pk->state = PARK_RUNNING;
+	grt__leave(); /* the handler runs here */
 	/* As the kernel: a handler that ran while the time ran out does not make it an interruption. */
 	*left = deadline - grt__nanotime();
 	return *left > 0 ? -EINTR : 0;
