@@ -7,6 +7,7 @@
  * (dl_entry.S). Rejected: searching the RPATH and RUNPATH ourselves with RTLD_DI_SERINFO, which knows neither the loader's
  * whole chain of RPATHs, nor DF_1_NODEFLIB, nor the rules for a library that is already loaded.
  */
+#include "elf/module.h"
 #include "sched/tcb.h"
 #include "shim/shim.h"
 #include <link.h>
@@ -100,6 +101,7 @@ void *grt__dlopen_from(const char *file, int mode, void *caller)
 		ret == NULL ? REAL(dlopen)(file, mode) : grt__call_through(ret, (void *)REAL(dlopen), (long)file, mode, 0);
 	int saved_errno = errno;
 	grt__dlopen_leave();
+	grt__modules_refresh();
 	errno = saved_errno;
 	return h;
 }
@@ -115,6 +117,7 @@ void *grt__dlmopen_from(Lmid_t ns, const char *file, int mode, void *caller)
 	                      : grt__call_through(ret, (void *)REAL(dlmopen), ns, (long)file, mode);
 	int saved_errno = errno;
 	grt__dlopen_leave();
+	grt__modules_refresh();
 	errno = saved_errno;
 	return h;
 }
@@ -127,6 +130,7 @@ GRT_EXPORT int dlclose(void *handle)
 	int r = REAL(dlclose)(handle);
 	int saved_errno = errno;
 	grt__dlopen_leave();
+	grt__modules_refresh();
 	errno = saved_errno;
 	return r;
 }
