@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034
 # common.sh - what the scripts of tests/real share.  Sourced, by bash.
 #
 # Each script runs a program of the distribution twice, natively and with LD_PRELOAD=$GRT_PRELOAD on
@@ -20,6 +21,10 @@
 #   free_port, wait_port PORT, fail MESSAGE, skip REASON
 # INPUT=file gives a command its standard input; LIMIT=seconds is its time.
 
+[ "${BASH_SOURCE[0]}" != "$0" ] || {
+	echo "SKIP it is shared by the others"
+	exit 77
+}
 set -u
 export LC_ALL=C
 unset LD_PRELOAD

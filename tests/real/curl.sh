@@ -1,5 +1,6 @@
 #!/bin/bash
 # curl: a thread per name that is resolved, inside libc for its whole life.
+# PACKAGES: curl python3
 . "$(dirname "$0")/common.sh"
 need curl curl
 need python python3

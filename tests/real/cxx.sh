@@ -1,5 +1,6 @@
 #!/bin/bash
 # A C++ program: std::thread, thread_local, exceptions, std::async, and atomics that wait.
+# PACKAGES: g++
 . "$(dirname "$0")/common.sh"
 command -v g++ >/dev/null || skip "no C++ compiler"
 g++ -std=c++20 -O2 -pthread -o "$T/p" "$here/cxx_program.cc" 2>"$T/cc.err" ||

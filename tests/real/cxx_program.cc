@@ -24,15 +24,18 @@
 #include <thread>
 #include <vector>
 
-template <class T> class Channel {
+template <class T> class Channel
+{
 	std::mutex m;
 	std::condition_variable not_empty, not_full;
 	std::deque<T> q;
 	size_t cap;
 	bool closed = false;
 
-public:
-	explicit Channel(size_t n) : cap(n) {}
+  public:
+	explicit Channel(size_t n) : cap(n)
+	{
+	}
 	void put(T v)
 	{
 		std::unique_lock l(m);
@@ -64,7 +67,10 @@ static std::atomic<int> destroyed{0};
 struct Counter {
 	std::map<std::string, int> words;
 	std::ostringstream log;
-	~Counter() { destroyed++; }
+	~Counter()
+	{
+		destroyed++;
+	}
 };
 
 static thread_local Counter counter;
@@ -126,7 +132,9 @@ static void sorting()
 
 struct Odd : std::runtime_error {
 	int n;
-	explicit Odd(int k) : std::runtime_error("odd " + std::to_string(k)), n(k) {}
+	explicit Odd(int k) : std::runtime_error("odd " + std::to_string(k)), n(k)
+	{
+	}
 };
 
 static void futures()
@@ -236,7 +244,10 @@ int main(int argc, char **argv)
 	}
 	if (argc > 1 && !std::strcmp(argv[1], "exit")) {
 		static struct Said {
-			~Said() { std::printf("static destructor\n"); }
+			~Said()
+			{
+				std::printf("static destructor\n");
+			}
 		} said;
 		(void)said;
 		std::thread([] { std::exit(17); }).join();

@@ -1,5 +1,6 @@
 #!/bin/bash
 # ffmpeg: frame and slice threads in decoders, encoders and filters; one thread per output.
+# PACKAGES: ffmpeg
 . "$(dirname "$0")/common.sh"
 need ffmpeg ffmpeg
 src=testsrc2=size=480x270:rate=25:duration=3

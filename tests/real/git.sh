@@ -1,6 +1,7 @@
 #!/bin/bash
 # git: threads in pack-objects, index-pack, grep and preload-index; many child processes, pipes
 # between them, and asynchronous demultiplexing.
+# PACKAGES: git
 . "$(dirname "$0")/common.sh"
 need git git
 export HOME=$T GIT_CONFIG_NOSYSTEM=1 GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a \

@@ -1,6 +1,7 @@
 #!/bin/bash
 # ImageMagick: its loops are OpenMP's, whose run-time makes the futex system call by an instruction of
 # its own.  It takes threads only for a picture of many rows.
+# PACKAGES: imagemagick-6.q16
 . "$(dirname "$0")/common.sh"
 need convert convert-im6.q16
 export OMP_NUM_THREADS=8 MAGICK_THREAD_LIMIT=8

@@ -1,5 +1,6 @@
 #!/bin/bash
 # memcached: worker threads with libevent loops, an LRU maintainer, a hash expander, a logger.
+# PACKAGES: memcached python3
 . "$(dirname "$0")/common.sh"
 need memcached memcached
 need python python3

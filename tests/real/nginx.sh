@@ -1,5 +1,6 @@
 #!/bin/bash
 # nginx: a pool of threads reads files for an event loop; master and workers, reload, graceful end.
+# PACKAGES: nginx curl python3
 . "$(dirname "$0")/common.sh"
 need nginx nginx
 need curl curl

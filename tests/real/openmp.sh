@@ -1,5 +1,6 @@
 #!/bin/bash
 # A program of gcc -fopenmp: parallel loops, tasks, critical sections, barriers, nested teams.
+# PACKAGES: gcc
 . "$(dirname "$0")/common.sh"
 command -v cc >/dev/null || skip "no C compiler"
 cat >"$T/p.c" <<'SRC'

@@ -1,5 +1,6 @@
 #!/bin/bash
 # pbzip2: producer, consumers and a file writer that signal each other by conds.
+# PACKAGES: pbzip2
 . "$(dirname "$0")/common.sh"
 need pbzip2 pbzip2
 text 8 >"$T/in"

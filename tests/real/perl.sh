@@ -1,5 +1,6 @@
 #!/bin/bash
 # perl: interpreter threads, each a whole interpreter of its own, with shared variables.
+# PACKAGES: perl
 . "$(dirname "$0")/common.sh"
 need perl perl
 "$perl" -Mthreads -e 1 2>/dev/null || skip "perl was built without threads"

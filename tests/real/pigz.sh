@@ -1,5 +1,6 @@
 #!/bin/bash
 # pigz: many threads compress, decompression writes and checks on threads of its own.
+# PACKAGES: pigz
 . "$(dirname "$0")/common.sh"
 need pigz pigz
 text 24 >"$T/in"

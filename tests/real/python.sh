@@ -1,6 +1,7 @@
 #!/bin/bash
 # python3: threading, queue, concurrent.futures, subprocess, multiprocessing, asyncio, signals.
 # Python's lock of its interpreter is a mutex and a cond with a time-out, handed on all the time.
+# PACKAGES: python3
 . "$(dirname "$0")/common.sh"
 need python python3
 cat >"$T/threads.py" <<'PY'

@@ -1,5 +1,6 @@
 #!/bin/bash
 # redis-server: threads for sockets that spin before they wait, background threads, BGSAVE by fork.
+# PACKAGES: redis-server redis-tools python3
 . "$(dirname "$0")/common.sh"
 need redis redis-server
 need cli redis-cli

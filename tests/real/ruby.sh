@@ -1,5 +1,6 @@
 #!/bin/bash
 # ruby: threads under one lock with a timer thread, conds with CLOCK_MONOTONIC, ractors, processes.
+# PACKAGES: ruby
 . "$(dirname "$0")/common.sh"
 need ruby ruby
 cat >"$T/p.rb" <<'RB'

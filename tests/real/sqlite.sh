@@ -1,5 +1,6 @@
 #!/bin/bash
 # sqlite: its sorter's worker threads, and one database used by many threads of a process.
+# PACKAGES: sqlite3 python3
 . "$(dirname "$0")/common.sh"
 need sqlite3 sqlite3
 need python python3

@@ -1,5 +1,6 @@
 #!/bin/bash
 # xz -T: liblzma's threaded encoder and decoder, with timed waits.
+# PACKAGES: xz-utils
 . "$(dirname "$0")/common.sh"
 need xz xz
 text 10 >"$T/in"

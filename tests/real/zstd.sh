@@ -1,5 +1,6 @@
 #!/bin/bash
 # zstd -T: a pool of workers, and asynchronous reading and writing.
+# PACKAGES: zstd
 . "$(dirname "$0")/common.sh"
 need zstd zstd
 text 24 >"$T/in"

@@ -10,19 +10,43 @@ static void put(char ch)
 	order[n + 1] = 0;
 }
 
-static void p1(void) { put('1'); }
-static void p2(void) { put('2'); }
-static void a1(void) { put('a'); }
-static void a2(void) { put('b'); }
-static void c1(void) { put('x'); }
-static void c2(void) { put('y'); }
+static void p1(void)
+{
+	put('1');
+}
+static void p2(void)
+{
+	put('2');
+}
+static void a1(void)
+{
+	put('a');
+}
+static void a2(void)
+{
+	put('b');
+}
+static void c1(void)
+{
+	put('x');
+}
+static void c2(void)
+{
+	put('y');
+}
 
 /* the classical use: take a lock over fork */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int stop;
 
-static void take(void) { pthread_mutex_lock(&lock); }
-static void give(void) { pthread_mutex_unlock(&lock); }
+static void take(void)
+{
+	pthread_mutex_lock(&lock);
+}
+static void give(void)
+{
+	pthread_mutex_unlock(&lock);
+}
 
 static void *busy(void *arg)
 {
@@ -75,8 +99,7 @@ int main(void)
 	CHECK("the parent runs prepare in reverse and parent in order", strcmp(order, "21ab") == 0);
 
 	order[0] = 0;
-	CHECK("the same when a thread forks: the child",
-	      exited_with((int)(long)join(spawn(forks, NULL)), 5));
+	CHECK("the same when a thread forks: the child", exited_with((int)(long)join(spawn(forks, NULL)), 5));
 	CHECK("the same when a thread forks: the parent", strcmp(order, "21ab") == 0);
 
 	order[0] = 0;

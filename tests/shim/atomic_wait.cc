@@ -139,7 +139,10 @@ int main()
 		CHECK("timed_mutex::try_lock_for times out", !got);
 		tm.unlock();
 		std::mutex m1, m2;
-		std::thread x([&] { for (int i = 0; i < 500; i++) std::scoped_lock l(m1, m2); });
+		std::thread x([&] {
+			for (int i = 0; i < 500; i++)
+				std::scoped_lock l(m1, m2);
+		});
 		for (int i = 0; i < 500; i++)
 			std::scoped_lock l(m2, m1);
 		x.join();
@@ -153,8 +156,7 @@ int main()
 		std::unique_lock l(m);
 		CHECK("cv.wait_for times out", !cv.wait_for(l, 20ms, [&] { return ready; }));
 		CHECK("cv.wait_until on the system clock",
-		      cv.wait_until(l, std::chrono::system_clock::now() + 20ms) ==
-			      std::cv_status::timeout);
+		      cv.wait_until(l, std::chrono::system_clock::now() + 20ms) == std::cv_status::timeout);
 		std::jthread t([&](std::stop_token st) {
 			std::unique_lock k(m);
 			cva.wait(k, st, [] { return false; });

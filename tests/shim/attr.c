@@ -22,8 +22,7 @@ static void look(struct seen *s)
 	EXPECT_EQ(0, pthread_attr_getstack(&attr, &s->stackaddr, &s->stacksize));
 	EXPECT_EQ(0, pthread_attr_getguardsize(&attr, &s->guardsize));
 	EXPECT_EQ(0, pthread_attr_getdetachstate(&attr, &s->detachstate));
-	s->local_inside = (char *)&local >= (char *)s->stackaddr &&
-			  (char *)&local < (char *)s->stackaddr + s->stacksize;
+	s->local_inside = (char *)&local >= (char *)s->stackaddr && (char *)&local < (char *)s->stackaddr + s->stacksize;
 	EXPECT_EQ(0, pthread_attr_destroy(&attr));
 	CPU_ZERO(&cpus);
 	EXPECT_EQ(0, pthread_getaffinity_np(pthread_self(), sizeof cpus, &cpus));
@@ -79,8 +78,7 @@ static void defaults_and_setters(void)
 	pthread_attr_getguardsize(&a, &size);
 	CHECK_EQ("default guard is one page", page, size);
 	pthread_attr_getstacksize(&a, &size);
-	CHECK("default stack size is RLIMIT_STACK",
-	      rl.rlim_cur == RLIM_INFINITY || size == rl.rlim_cur);
+	CHECK("default stack size is RLIMIT_STACK", rl.rlim_cur == RLIM_INFINITY || size == rl.rlim_cur);
 	pthread_attr_getinheritsched(&a, &v);
 	CHECK_EQ("default inheritsched", PTHREAD_INHERIT_SCHED, v);
 	pthread_attr_getscope(&a, &v);
@@ -91,21 +89,16 @@ static void defaults_and_setters(void)
 	CHECK_EQ("default priority", 0, sp.sched_priority);
 
 	CHECK_EQ("EINVAL: pthread_attr_setdetachstate", EINVAL, pthread_attr_setdetachstate(&a, 99));
-	CHECK_EQ("EINVAL: pthread_attr_setstacksize below PTHREAD_STACK_MIN", EINVAL,
-		 pthread_attr_setstacksize(&a, 16383));
-	CHECK_EQ("pthread_attr_setstacksize of PTHREAD_STACK_MIN", 0,
-		 pthread_attr_setstacksize(&a, 16384));
+	CHECK_EQ("EINVAL: pthread_attr_setstacksize below PTHREAD_STACK_MIN", EINVAL, pthread_attr_setstacksize(&a, 16383));
+	CHECK_EQ("pthread_attr_setstacksize of PTHREAD_STACK_MIN", 0, pthread_attr_setstacksize(&a, 16384));
 	CHECK_EQ("EINVAL: pthread_attr_setinheritsched", EINVAL, pthread_attr_setinheritsched(&a, 7));
 	CHECK_EQ("EINVAL: pthread_attr_setschedpolicy", EINVAL, pthread_attr_setschedpolicy(&a, 77));
-	CHECK_EQ("ENOTSUP: PTHREAD_SCOPE_PROCESS", ENOTSUP,
-		 pthread_attr_setscope(&a, PTHREAD_SCOPE_PROCESS));
+	CHECK_EQ("ENOTSUP: PTHREAD_SCOPE_PROCESS", ENOTSUP, pthread_attr_setscope(&a, PTHREAD_SCOPE_PROCESS));
 	CHECK_EQ("EINVAL: pthread_attr_setscope", EINVAL, pthread_attr_setscope(&a, 9));
-	CHECK_EQ("EINVAL: pthread_attr_setstack with a small size", EINVAL,
-		 pthread_attr_setstack(&a, &a, 1000));
+	CHECK_EQ("EINVAL: pthread_attr_setstack with a small size", EINVAL, pthread_attr_setstack(&a, &a, 1000));
 	EXPECT_EQ(0, pthread_attr_setstack(&a, (void *)0x100000, 0x40000));
 	pthread_attr_getstack(&a, &addr, &size);
-	CHECK("pthread_attr_getstack gives what was set",
-	      addr == (void *)0x100000 && size == 0x40000);
+	CHECK("pthread_attr_getstack gives what was set", addr == (void *)0x100000 && size == 0x40000);
 	CHECK_EQ("pthread_attr_destroy returns 0", 0, pthread_attr_destroy(&a));
 }
 
@@ -188,8 +181,7 @@ static void seen_by_main(void)
 	look(&s);
 	EXPECT_EQ(0, getrlimit(RLIMIT_STACK, &rl));
 	CHECK("pthread_getattr_np of main holds main's locals", s.local_inside);
-	CHECK("main's stack is at most RLIMIT_STACK",
-	      rl.rlim_cur == RLIM_INFINITY || s.stacksize <= rl.rlim_cur);
+	CHECK("main's stack is at most RLIMIT_STACK", rl.rlim_cur == RLIM_INFINITY || s.stacksize <= rl.rlim_cur);
 }
 
 static void *seen_by_another(void *arg)
@@ -209,8 +201,7 @@ static void user_stack(void)
 	pthread_t t, self = pthread_self();
 	struct seen s;
 	size_t size = 256 * 1024;
-	char *stack = (char *)mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-				   -1, 0);
+	char *stack = (char *)mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int ok = 1;
 
 	EXPECT(stack != MAP_FAILED);
@@ -227,8 +218,7 @@ static void user_stack(void)
 	CHECK("a user stack serves 100 threads one after the other", ok);
 	CHECK_EQ("a user stack belongs to the program after the join", 0, munmap(stack, size));
 	pthread_attr_destroy(&a);
-	CHECK_EQ("pthread_getattr_np of main by another thread", 1,
-		 (long)join(spawn(seen_by_another, &self)));
+	CHECK_EQ("pthread_getattr_np of main by another thread", 1, (long)join(spawn(seen_by_another, &self)));
 }
 
 static void default_attr(void)
@@ -242,8 +232,7 @@ static void default_attr(void)
 	CHECK_EQ("pthread_setattr_default_np returns 0", 0, pthread_setattr_default_np(&a));
 	EXPECT_EQ(0, pthread_create(&t, NULL, looks, &s));
 	join(t);
-	CHECK("pthread_setattr_default_np sets the size of later threads",
-	      s.local_inside && s.stacksize >= 32 << 20);
+	CHECK("pthread_setattr_default_np sets the size of later threads", s.local_inside && s.stacksize >= 32 << 20);
 	pthread_attr_destroy(&a);
 }
 

@@ -76,8 +76,7 @@ int main(void)
 
 	CHECK_EQ("EINVAL: a barrier for none", EINVAL, pthread_barrier_init(&b, NULL, 0));
 	CHECK_EQ("pthread_barrier_init", 0, pthread_barrier_init(&b, NULL, 1));
-	CHECK_EQ("alone one is the serial thread", PTHREAD_BARRIER_SERIAL_THREAD,
-		 pthread_barrier_wait(&b));
+	CHECK_EQ("alone one is the serial thread", PTHREAD_BARRIER_SERIAL_THREAD, pthread_barrier_wait(&b));
 	CHECK_EQ("pthread_barrier_destroy", 0, pthread_barrier_destroy(&b));
 	EXPECT_EQ(0, pthread_barrier_init(&b, NULL, (unsigned)n));
 	for (int i = 0; i < n; i++)
@@ -98,8 +97,7 @@ int main(void)
 	}
 	CHECK("the serial thread may destroy the barrier at once", 1);
 	EXPECT_EQ(0, pthread_barrierattr_init(&a));
-	CHECK_EQ("EINVAL: pthread_barrierattr_setpshared", EINVAL,
-		 pthread_barrierattr_setpshared(&a, 5));
+	CHECK_EQ("EINVAL: pthread_barrierattr_setpshared", EINVAL, pthread_barrierattr_setpshared(&a, 5));
 	pthread_barrierattr_getpshared(&a, &v);
 	CHECK_EQ("barriers are private by default", PTHREAD_PROCESS_PRIVATE, v);
 	pthread_barrierattr_destroy(&a);

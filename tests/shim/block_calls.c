@@ -91,7 +91,10 @@ static void *do_read(void *arg)
 	in();
 	return (void *)(long)(read(p[0], &ch, 1) == 1 ? ch : -1);
 }
-static void end_read(void) { EXPECT_EQ(1, write(p[1], "r", 1)); }
+static void end_read(void)
+{
+	EXPECT_EQ(1, write(p[1], "r", 1));
+}
 
 static void *do_readv(void *arg)
 {
@@ -101,7 +104,10 @@ static void *do_readv(void *arg)
 	in();
 	return (void *)(long)(readv(p[0], v, 2) == 2 ? a + b : -1);
 }
-static void end_readv(void) { EXPECT_EQ(2, write(p[1], "12", 2)); }
+static void end_readv(void)
+{
+	EXPECT_EQ(2, write(p[1], "12", 2));
+}
 
 static void *do_write(void *arg)
 {
@@ -133,7 +139,10 @@ static void *do_recv(void *arg)
 	in();
 	return (void *)(long)recv(sv[0], buf, sizeof buf, 0);
 }
-static void end_recv(void) { EXPECT_EQ(3, send(sv[1], "abc", 3, 0)); }
+static void end_recv(void)
+{
+	EXPECT_EQ(3, send(sv[1], "abc", 3, 0));
+}
 
 static void *do_recvmsg(void *arg)
 {
@@ -320,7 +329,10 @@ static void begin_child(void)
 	close(fds[0]);
 	full_first[1] = fds[1];
 }
-static void end_child(void) { close(full_first[1]); }
+static void end_child(void)
+{
+	close(full_first[1]);
+}
 static void *do_waitpid(void *arg)
 {
 	int status = 0;
@@ -350,7 +362,10 @@ static void *do_sigwait(void *arg)
 	EXPECT_EQ(0, sigwait(&set, &sig));
 	return (void *)(long)(sig == SIGUSR2);
 }
-static void end_sigwait(void) { EXPECT_EQ(0, pthread_kill(blocked_thread, SIGUSR2)); }
+static void end_sigwait(void)
+{
+	EXPECT_EQ(0, pthread_kill(blocked_thread, SIGUSR2));
+}
 static void *do_sigtimedwait(void *arg)
 {
 	sigset_t set;
@@ -362,7 +377,10 @@ static void *do_sigtimedwait(void *arg)
 	return (void *)(long)(sigtimedwait(&set, NULL, &ts) == -1 && errno == EAGAIN);
 }
 
-static void on_usr1(int sig) { (void)sig; }
+static void on_usr1(int sig)
+{
+	(void)sig;
+}
 static void *do_pause(void *arg)
 {
 	(void)arg;
@@ -377,7 +395,9 @@ static void *do_sigsuspend(void *arg)
 	in();
 	return (void *)(long)(sigsuspend(&set) == -1 && errno == EINTR);
 }
-static void end_pause(void) {} /* see blocks() */
+static void end_pause(void)
+{
+} /* see blocks() */
 
 static void *do_signalfd(void *arg)
 {
@@ -388,7 +408,10 @@ static void *do_signalfd(void *arg)
 	EXPECT_EQ((long)sizeof si, read(sfd, &si, sizeof si));
 	return (void *)(long)(si.ssi_signo == SIGUSR2);
 }
-static void end_signalfd(void) { EXPECT_EQ(0, kill(getpid(), SIGUSR2)); }
+static void end_signalfd(void)
+{
+	EXPECT_EQ(0, kill(getpid(), SIGUSR2));
+}
 
 static int other_fd;
 static void begin_flock(void)
@@ -426,7 +449,10 @@ static void *do_ofd(void *arg)
 	fcntl(lock_fd, F_OFD_SETLK, &fl);
 	return (void *)(long)rc;
 }
-static void end_ofd(void) { close(other_fd); }
+static void end_ofd(void)
+{
+	close(other_fd);
+}
 
 struct message {
 	long type;
@@ -464,7 +490,10 @@ static void *do_mq_receive(void *arg)
 	in();
 	return (void *)(long)(mq_receive(mq, buf, sizeof buf, &prio) == 3 ? (long)prio : -1);
 }
-static void end_mq_receive(void) { EXPECT_EQ(0, mq_send(mq, "abc", 3, 2)); }
+static void end_mq_receive(void)
+{
+	EXPECT_EQ(0, mq_send(mq, "abc", 3, 2));
+}
 
 static void *do_open_fifo(void *arg)
 {
@@ -495,10 +524,11 @@ static void *do_splice(void *arg)
 	return (void *)n;
 }
 
-static void nothing_to_do(void) {}
+static void nothing_to_do(void)
+{
+}
 
-static void blocks(const char *name, void (*begin)(void), void *(*call)(void *), void (*end)(void),
-		   long want)
+static void blocks(const char *name, void (*begin)(void), void *(*call)(void *), void (*end)(void), long want)
 {
 	char clause[128];
 	void *value = (void *)-77;

@@ -8,7 +8,10 @@ static int entered;
 
 struct Noted {
 	const char *name;
-	~Noted() { order += name; }
+	~Noted()
+	{
+		order += name;
+	}
 };
 
 static thread_local Noted local{"t"};

@@ -62,18 +62,18 @@ static void *in_timed_cond(void *arg)
 	return NULL;
 }
 
-#define CANCELLED_IN(name, call)                    \
-	static void *name(void *arg)                \
-	{                                           \
-		char b[8];                          \
-		(void)arg;                          \
-		(void)b;                            \
-		pthread_cleanup_push(cleanup, NULL); \
-		flag_set(&entered, 1);              \
-		for (;;)                            \
-			(void)!(call);              \
-		pthread_cleanup_pop(0);             \
-		return NULL;                        \
+#define CANCELLED_IN(name, call)                                                                                       \
+	static void *name(void *arg)                                                                                       \
+	{                                                                                                                  \
+		char b[8];                                                                                                     \
+		(void)arg;                                                                                                     \
+		(void)b;                                                                                                       \
+		pthread_cleanup_push(cleanup, NULL);                                                                           \
+		flag_set(&entered, 1);                                                                                         \
+		for (;;)                                                                                                       \
+			(void)!(call);                                                                                             \
+		pthread_cleanup_pop(0);                                                                                        \
+		return NULL;                                                                                                   \
 	}
 
 static void *sleeper(void *arg)
@@ -81,11 +81,36 @@ static void *sleeper(void *arg)
 	return sleep_ms(20000), arg;
 }
 static pthread_t other;
-static int sleeps(void) { struct timespec ts = {20, 0}; return nanosleep(&ts, NULL); }
-static int polls(void) { struct pollfd f = {p[0], POLLIN, 0}; return poll(&f, 1, -1); }
-static int selects(void) { fd_set r; FD_ZERO(&r); FD_SET(p[0], &r); return select(p[0] + 1, &r, NULL, NULL, NULL); }
-static int epolls(void) { struct epoll_event ev; return epoll_wait(ep, &ev, 1, -1); }
-static int sigwaits(void) { sigset_t set; int sig; sigemptyset(&set); sigaddset(&set, SIGUSR2); return sigwait(&set, &sig); }
+static int sleeps(void)
+{
+	struct timespec ts = {20, 0};
+	return nanosleep(&ts, NULL);
+}
+static int polls(void)
+{
+	struct pollfd f = {p[0], POLLIN, 0};
+	return poll(&f, 1, -1);
+}
+static int selects(void)
+{
+	fd_set r;
+	FD_ZERO(&r);
+	FD_SET(p[0], &r);
+	return select(p[0] + 1, &r, NULL, NULL, NULL);
+}
+static int epolls(void)
+{
+	struct epoll_event ev;
+	return epoll_wait(ep, &ev, 1, -1);
+}
+static int sigwaits(void)
+{
+	sigset_t set;
+	int sig;
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR2);
+	return sigwait(&set, &sig);
+}
 
 CANCELLED_IN(in_nanosleep, sleeps())
 CANCELLED_IN(in_sleep, (int)sleep(20))
@@ -178,8 +203,7 @@ int main(void)
 	other = spawn(sleeper, NULL);
 	cancelled("pthread_join", in_join);
 	pthread_cancel(other);
-	CHECK("the thread that was being joined can be joined still",
-	      join(other) == PTHREAD_CANCELED);
+	CHECK("the thread that was being joined can be joined still", join(other) == PTHREAD_CANCELED);
 	cancelled("sem_wait, with a key", with_key);
 	CHECK_EQ("key destructors run after a cancellation", 1, key_ran);
 	return check_done();

@@ -155,8 +155,7 @@ int main(void)
 	CHECK_EQ("deferred: no effect without a cancellation point", 1, flag_get(&entered));
 	flag_set(&go, 1);
 	CHECK("pthread_testcancel acts", join(t) == PTHREAD_CANCELED);
-	CHECK_EQ("pthread_mutex_lock and sched_yield are no cancellation points", 3,
-		 flag_get(&entered));
+	CHECK_EQ("pthread_mutex_lock and sched_yield are no cancellation points", 3, flag_get(&entered));
 
 	entered = 0;
 	pthread_mutex_lock(&m);
@@ -183,8 +182,7 @@ int main(void)
 	flag_wait(&entered, 1);
 	EXPECT_EQ(0, pthread_cancel(t));
 	CHECK("cancelled in pause", join(t) == PTHREAD_CANCELED);
-	CHECK("pop(1) runs a handler, then the rest run last in first out",
-	      strcmp(order, "321") == 0);
+	CHECK("pop(1) runs a handler, then the rest run last in first out", strcmp(order, "321") == 0);
 
 	CHECK("a thread may cancel itself", join(spawn(self_cancel, NULL)) == PTHREAD_CANCELED);
 
@@ -215,8 +213,7 @@ int main(void)
 	CHECK_EQ("EINVAL: pthread_setcanceltype", EINVAL, pthread_setcanceltype(9, NULL));
 	t = spawn(self_cancel, NULL);
 	sleep_ms(50);
-	CHECK_EQ("glibc: pthread_cancel of a thread that has ended, not joined, is 0", 0,
-		 pthread_cancel(t));
+	CHECK_EQ("glibc: pthread_cancel of a thread that has ended, not joined, is 0", 0, pthread_cancel(t));
 	join(t);
 	return check_done();
 }

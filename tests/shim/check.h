@@ -37,21 +37,19 @@ static int check_failures CHECK_UNUSED; /* atomic */
 #define CHECK(clause, cond) check_clause(clause, (cond) ? 1 : 0, #cond, __FILE__, __LINE__)
 
 /* The same for two integers, so that the failure shows the value. */
-#define CHECK_EQ(clause, want, got) \
-	check_equal(clause, (long long)(want), (long long)(got), #got, __FILE__, __LINE__)
+#define CHECK_EQ(clause, want, got) check_equal(clause, (long long)(want), (long long)(got), #got, __FILE__, __LINE__)
 
 /* A step that must work for the clause around it to mean anything. */
-#define EXPECT(cond) \
-	((cond) ? (void)0 : check_unexpected(#cond, 0, 0, 0, __FILE__, __LINE__))
-#define EXPECT_EQ(want, got)                                                                      \
-	do {                                                                                      \
-		long long want_ = (long long)(want), got_ = (long long)(got);                     \
-		if (want_ != got_)                                                                \
-			check_unexpected(#got, 1, want_, got_, __FILE__, __LINE__);               \
+#define EXPECT(cond) ((cond) ? (void)0 : check_unexpected(#cond, 0, 0, 0, __FILE__, __LINE__))
+#define EXPECT_EQ(want, got)                                                                                           \
+	do {                                                                                                               \
+		long long want_ = (long long)(want), got_ = (long long)(got);                                                  \
+		if (want_ != got_)                                                                                             \
+			check_unexpected(#got, 1, want_, got_, __FILE__, __LINE__);                                                \
 	} while (0)
 
-static CHECK_UNUSED void check_unexpected(const char *what, int values, long long want,
-					  long long got, const char *file, int line)
+static CHECK_UNUSED void check_unexpected(const char *what, int values, long long want, long long got, const char *file,
+                                          int line)
 {
 	__atomic_add_fetch(&check_failures, 1, __ATOMIC_SEQ_CST);
 	if (values)
@@ -61,8 +59,7 @@ static CHECK_UNUSED void check_unexpected(const char *what, int values, long lon
 	fflush(stdout);
 }
 
-static CHECK_UNUSED void check_clause(const char *clause, int ok, const char *cond,
-				      const char *file, int line)
+static CHECK_UNUSED void check_clause(const char *clause, int ok, const char *cond, const char *file, int line)
 {
 	if (ok) {
 		printf("ok: %s\n", clause);
@@ -73,15 +70,14 @@ static CHECK_UNUSED void check_clause(const char *clause, int ok, const char *co
 	fflush(stdout);
 }
 
-static CHECK_UNUSED void check_equal(const char *clause, long long want, long long got,
-				     const char *what, const char *file, int line)
+static CHECK_UNUSED void check_equal(const char *clause, long long want, long long got, const char *what,
+                                     const char *file, int line)
 {
 	if (want == got) {
 		printf("ok: %s\n", clause);
 	} else {
 		__atomic_add_fetch(&check_failures, 1, __ATOMIC_SEQ_CST);
-		printf("FAIL: %s: %s is %lld, not %lld (%s:%d)\n", clause, what, got, want, file,
-		       line);
+		printf("FAIL: %s: %s is %lld, not %lld (%s:%d)\n", clause, what, got, want, file, line);
 	}
 	fflush(stdout);
 }

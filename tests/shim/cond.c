@@ -56,19 +56,18 @@ static void timeouts(void)
 	ts = in_ms(CLOCK_MONOTONIC, 50);
 	start = now_s();
 	CHECK_EQ("ETIMEDOUT: pthread_cond_clockwait on CLOCK_MONOTONIC", ETIMEDOUT,
-		 pthread_cond_clockwait(&c, &m, CLOCK_MONOTONIC, &ts));
+	         pthread_cond_clockwait(&c, &m, CLOCK_MONOTONIC, &ts));
 	EXPECT(now_s() - start >= 0.04);
 	ts = in_ms(CLOCK_REALTIME, 50);
 	CHECK_EQ("ETIMEDOUT: pthread_cond_clockwait on CLOCK_REALTIME", ETIMEDOUT,
-		 pthread_cond_clockwait(&c, &m, CLOCK_REALTIME, &ts));
+	         pthread_cond_clockwait(&c, &m, CLOCK_REALTIME, &ts));
 	CHECK_EQ("EINVAL: pthread_cond_clockwait on a clock that cannot be waited on", EINVAL,
-		 pthread_cond_clockwait(&c, &m, CLOCK_THREAD_CPUTIME_ID, &ts));
+	         pthread_cond_clockwait(&c, &m, CLOCK_THREAD_CPUTIME_ID, &ts));
 
 	EXPECT_EQ(0, pthread_condattr_init(&a));
 	pthread_condattr_getclock(&a, &clock);
 	CHECK_EQ("the default clock", CLOCK_REALTIME, clock);
-	CHECK_EQ("EINVAL: pthread_condattr_setclock", EINVAL,
-		 pthread_condattr_setclock(&a, CLOCK_PROCESS_CPUTIME_ID));
+	CHECK_EQ("EINVAL: pthread_condattr_setclock", EINVAL, pthread_condattr_setclock(&a, CLOCK_PROCESS_CPUTIME_ID));
 	CHECK_EQ("pthread_condattr_setclock", 0, pthread_condattr_setclock(&a, CLOCK_MONOTONIC));
 	pthread_condattr_getclock(&a, &clock);
 	CHECK_EQ("pthread_condattr_getclock", CLOCK_MONOTONIC, clock);
@@ -78,8 +77,7 @@ static void timeouts(void)
 	EXPECT_EQ(0, pthread_cond_init(&mono, &a));
 	ts = in_ms(CLOCK_MONOTONIC, 50);
 	start = now_s();
-	CHECK_EQ("ETIMEDOUT: timedwait of a cond with CLOCK_MONOTONIC", ETIMEDOUT,
-		 pthread_cond_timedwait(&mono, &m, &ts));
+	CHECK_EQ("ETIMEDOUT: timedwait of a cond with CLOCK_MONOTONIC", ETIMEDOUT, pthread_cond_timedwait(&mono, &m, &ts));
 	EXPECT(now_s() - start >= 0.04);
 	CHECK_EQ("pthread_cond_destroy", 0, pthread_cond_destroy(&mono));
 	pthread_condattr_destroy(&a);

@@ -124,8 +124,7 @@ static void create_and_return(void)
 	EXPECT_EQ(0, pthread_create(&stored_id, NULL, sees_own_id, NULL));
 	CHECK_EQ("glibc stores the id before the thread starts", 1, (long)join(stored_id));
 
-	CHECK_EQ("pthread_exit from nested calls gives its value", 77,
-		 (long)join(spawn(exits_deep, (void *)50)));
+	CHECK_EQ("pthread_exit from nested calls gives its value", 77, (long)join(spawn(exits_deep, (void *)50)));
 
 	EXPECT_EQ(0, pthread_key_create(&key, note));
 	value = join(spawn(exits_with_cleanup, &key));
@@ -138,8 +137,7 @@ static void create_and_return(void)
 	for (long i = 99; i >= 0; i--)
 		ok &= (long)join(ts[i]) == i * 3;
 	CHECK("100 threads return their own values in any order of joining", ok);
-	CHECK_EQ("threads make threads, seven levels deep", 255,
-		 (long)join(spawn(makes_children, (void *)7)));
+	CHECK_EQ("threads make threads, seven levels deep", 255, (long)join(spawn(makes_children, (void *)7)));
 }
 
 static void identity(void)
@@ -171,22 +169,20 @@ static void join_errors(void)
 
 	release = 0;
 	t = spawn(waits, (void *)11);
-	CHECK_EQ("EBUSY: pthread_tryjoin_np of a running thread", EBUSY,
-		 pthread_tryjoin_np(t, &value));
+	CHECK_EQ("EBUSY: pthread_tryjoin_np of a running thread", EBUSY, pthread_tryjoin_np(t, &value));
 	ts = in_ms(CLOCK_REALTIME, 30);
 	CHECK_EQ("ETIMEDOUT: pthread_timedjoin_np", ETIMEDOUT, pthread_timedjoin_np(t, &value, &ts));
 	ts = in_ms(CLOCK_MONOTONIC, 30);
 	CHECK_EQ("ETIMEDOUT: pthread_clockjoin_np on CLOCK_MONOTONIC", ETIMEDOUT,
-		 pthread_clockjoin_np(t, &value, CLOCK_MONOTONIC, &ts));
+	         pthread_clockjoin_np(t, &value, CLOCK_MONOTONIC, &ts));
 	CHECK_EQ("EINVAL: pthread_clockjoin_np on a clock that cannot be waited on", EINVAL,
-		 pthread_clockjoin_np(t, &value, CLOCK_PROCESS_CPUTIME_ID, &ts));
+	         pthread_clockjoin_np(t, &value, CLOCK_PROCESS_CPUTIME_ID, &ts));
 	ts = in_ms(CLOCK_REALTIME, -1000);
 	CHECK_EQ("ETIMEDOUT: pthread_timedjoin_np with a deadline in the past", ETIMEDOUT,
-		 pthread_timedjoin_np(t, &value, &ts));
+	         pthread_timedjoin_np(t, &value, &ts));
 	flag_set(&release, 1);
 	ts = in_ms(CLOCK_REALTIME, 10000);
-	CHECK_EQ("pthread_timedjoin_np joins when the thread ends in time", 0,
-		 pthread_timedjoin_np(t, &value, &ts));
+	CHECK_EQ("pthread_timedjoin_np joins when the thread ends in time", 0, pthread_timedjoin_np(t, &value, &ts));
 	CHECK_EQ("pthread_timedjoin_np stores the value", 11, (long)value);
 
 	t = spawn(echo, (void *)13);
@@ -210,8 +206,7 @@ static void detaching(void)
 	CHECK_EQ("pthread_detach returns 0", 0, pthread_detach(t));
 	CHECK_EQ("EINVAL: pthread_detach of a detached thread", EINVAL, pthread_detach(t));
 	CHECK_EQ("EINVAL: pthread_join of a detached thread", EINVAL, pthread_join(t, NULL));
-	CHECK_EQ("glibc: EBUSY for pthread_tryjoin_np of a detached thread", EBUSY,
-		 pthread_tryjoin_np(t, NULL));
+	CHECK_EQ("glibc: EBUSY for pthread_tryjoin_np of a detached thread", EBUSY, pthread_tryjoin_np(t, NULL));
 	flag_set(&release, 1);
 
 	spawn(detaches_itself, &done);
@@ -243,8 +238,7 @@ static void killing(void)
 	CHECK_EQ("EINVAL: pthread_kill with glibc's own signal", EINVAL, pthread_kill(t, 32));
 	flag_set(&release, 1);
 	sleep_ms(100);
-	CHECK_EQ("glibc: pthread_kill of a thread ended but not joined is 0", 0,
-		 pthread_kill(t, SIGUSR1));
+	CHECK_EQ("glibc: pthread_kill of a thread ended but not joined is 0", 0, pthread_kill(t, SIGUSR1));
 	join(t);
 }
 

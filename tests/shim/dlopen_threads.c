@@ -68,8 +68,7 @@ int main(void)
 	pthread_t ts[24];
 	long bad = 0;
 
-	CHECK_EQ("dlopen in main: its constructor makes and joins threads", 4 * 17 + 6 + 17,
-		 (long)opens(NULL));
+	CHECK_EQ("dlopen in main: its constructor makes and joins threads", 4 * 17 + 6 + 17, (long)opens(NULL));
 	CHECK_EQ("dlopen in a thread: the same", 4 * 17 + 6 + 17, (long)join(spawn(opens, NULL)));
 	for (int i = 0; i < 8; i++)
 		bad |= (long)join(spawn(opens, NULL)) != 4 * 17 + 6 + 17;

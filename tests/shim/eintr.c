@@ -150,8 +150,10 @@ static void *c_recv_timeo(void *a)
 	return (void *)result(recv(tsock[0], &b, 1, 0));
 }
 
-
-static void satisfy_pipe(void) { EXPECT_EQ(1, write(p[1], "x", 1)); }
+static void satisfy_pipe(void)
+{
+	EXPECT_EQ(1, write(p[1], "x", 1));
+}
 static struct sockaddr_in addr;
 static void satisfy_accept(void)
 {
@@ -159,8 +161,14 @@ static void satisfy_accept(void)
 	EXPECT_EQ(0, connect(fd, (struct sockaddr *)&addr, sizeof addr));
 	close(fd);
 }
-static void satisfy_flock(void) { flock(lock_a, LOCK_UN); }
-static void satisfy_child(void) { kill(child, SIGKILL); }
+static void satisfy_flock(void)
+{
+	flock(lock_a, LOCK_UN);
+}
+static void satisfy_child(void)
+{
+	kill(child, SIGKILL);
+}
 
 /* Interrupted until it has ended; -EINTR is what it must end with. */
 static void ends(const char *name, void *(*call)(void *))
@@ -279,6 +287,6 @@ int main(void)
 #pragma GCC diagnostic pop
 	ends("siginterrupt(1) turns SA_RESTART off", c_read);
 	CHECK_EQ("the handler ran on the thread that was signalled, each time", flag_get(&hits),
-		 flag_get(&handler_thread_ok));
+	         flag_get(&handler_thread_ok));
 	return check_done();
 }

@@ -33,8 +33,10 @@ static void *parks_forever(void *arg)
 	return NULL;
 }
 
-static void said(void) { printf("atexit "); }
-
+static void said(void)
+{
+	printf("atexit ");
+}
 
 static void key_dtor(void *p)
 {
@@ -208,16 +210,19 @@ static int as_child(const char *way)
 	WAY("term") pthread_join(spawn(t_kill_self, NULL), NULL);
 	WAY("kill") pthread_join(spawn(t_raise, (void *)(long)SIGKILL), NULL);
 	WAY("raise-usr1") pthread_join(spawn(t_raise, (void *)(long)SIGUSR1), NULL);
-	WAY("pthread_kill-term") {
+	WAY("pthread_kill-term")
+	{
 		pthread_kill(spawn(forever, NULL), SIGTERM);
 		forever(NULL);
 	}
-	WAY("alarm") {
+	WAY("alarm")
+	{
 		alarm(1);
 		pthread_join(spawn(forever, NULL), NULL);
 	}
 	WAY("overflow") pthread_join(spawn(t_overflow, NULL), NULL);
-	WAY("overflow-small") {
+	WAY("overflow-small")
+	{
 		pthread_attr_init(&a);
 		pthread_attr_setstacksize(&a, 64 * 1024);
 		pthread_create(&t, &a, t_overflow, NULL);
@@ -225,7 +230,8 @@ static int as_child(const char *way)
 	}
 	WAY("overflow-main") sink = overflow(0);
 	WAY("guard") pthread_join(spawn(t_guard, NULL), NULL);
-	WAY("overflow-handled") {
+	WAY("overflow-handled")
+	{
 		memset(&sa, 0, sizeof sa);
 		sa.sa_handler = on_segv;
 		sa.sa_flags = SA_ONSTACK;
@@ -240,16 +246,19 @@ static int as_last(const char *way)
 {
 	atexit(said);
 	printf("begin ");
-	WAY("last:main-leaves") {
+	WAY("last:main-leaves")
+	{
 		spawn(t_late, NULL);
 		pthread_exit(NULL);
 	}
-	WAY("last:main-leaves-exit") {
+	WAY("last:main-leaves-exit")
+	{
 		spawn(t_late_exit, NULL);
 		pthread_exit(NULL);
 	}
 	WAY("last:main-alone-leaves") pthread_exit(NULL);
-	WAY("last:main-detached") {
+	WAY("last:main-detached")
+	{
 		pthread_detach(pthread_self());
 		pthread_detach(spawn(t_late, NULL));
 		t_cxa(NULL);
@@ -280,8 +289,8 @@ int main(int argc, char **argv)
 
 	ends("return from main ends all threads", "return", "begin atexit ", 20, 0);
 	ends("exit from main ends all threads", "exit", "begin atexit ", 20, 0);
-	ends("exit from a thread runs atexit, flushes stdio, runs no key destructor", "thread-exit",
-	     "begin thread atexit ", 21, 0);
+	ends("exit from a thread runs atexit, flushes stdio, runs no key destructor", "thread-exit", "begin thread atexit ",
+	     21, 0);
 	ends("_exit from a thread flushes nothing", "thread-_exit", "", 22, 0);
 	ends("quick_exit from a thread", "thread-quick_exit", "", 23, 0);
 	ends("abort in a thread", "abort", "begin ", 0, SIGABRT);
@@ -298,15 +307,11 @@ int main(int argc, char **argv)
 	ends("stack overflow in a thread with 64 KiB", "overflow-small", "begin ", 0, SIGSEGV);
 	ends("stack overflow in main", "overflow-main", "begin ", 0, SIGSEGV);
 	ends("a write to the guard page", "guard", "begin ", 0, SIGSEGV);
-	ends("stack overflow with a handler on an alternate stack", "overflow-handled",
-	     "begin handled", 25, 0);
-	ends("pthread_exit from main, another goes on; the last one's end is exit(0)",
-	     "last:main-leaves", "begin late atexit ", 0, 0);
-	ends("pthread_exit from main, another calls exit", "last:main-leaves-exit",
-	     "begin late atexit ", 24, 0);
-	ends("pthread_exit from main alone is exit(0)", "last:main-alone-leaves", "begin atexit ", 0,
-	     0);
-	ends("main detached and gone, the last thread detached", "last:main-detached",
+	ends("stack overflow with a handler on an alternate stack", "overflow-handled", "begin handled", 25, 0);
+	ends("pthread_exit from main, another goes on; the last one's end is exit(0)", "last:main-leaves",
 	     "begin late atexit ", 0, 0);
+	ends("pthread_exit from main, another calls exit", "last:main-leaves-exit", "begin late atexit ", 24, 0);
+	ends("pthread_exit from main alone is exit(0)", "last:main-alone-leaves", "begin atexit ", 0, 0);
+	ends("main detached and gone, the last thread detached", "last:main-detached", "begin late atexit ", 0, 0);
 	return check_done();
 }

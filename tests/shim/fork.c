@@ -199,17 +199,13 @@ int main(void)
 	if (pid == 0)
 		_exit(child_works(8));
 	CHECK_EQ("fork from main with a thread alive: the child makes threads", 0, reap(pid));
-	CHECK_EQ("fork from a thread: the child goes on as that thread", 0,
-		 (long)join(spawn(forks, (void *)8)));
+	CHECK_EQ("fork from a thread: the child goes on as that thread", 0, (long)join(spawn(forks, (void *)8)));
 	CHECK_EQ("fork from a thread, again", 0, (long)join(spawn(forks, (void *)3)));
 	EXPECT_EQ(0, pipe(fds));
-	CHECK_EQ("the child of a thread ends with 0 when that thread returns", 0,
-		 (long)join(spawn(child_returns, fds)));
+	CHECK_EQ("the child of a thread ends with 0 when that thread returns", 0, (long)join(spawn(child_returns, fds)));
 	CHECK("it ran", read(fds[0], &ch, 1) == 1 && ch == 'c');
-	CHECK("exit in the child of a thread",
-	      exited_with((int)(long)join(spawn(child_exits, NULL)), 33));
-	CHECK("five generations, each forked by a thread",
-	      exited_with((int)(long)join(spawn(forks_deep, (void *)5L)), 7));
+	CHECK("exit in the child of a thread", exited_with((int)(long)join(spawn(child_exits, NULL)), 33));
+	CHECK("five generations, each forked by a thread", exited_with((int)(long)join(spawn(forks_deep, (void *)5L)), 7));
 	CHECK_EQ("another thread of the parent is alive", EBUSY, pthread_tryjoin_np(ts[0], NULL));
 
 	/* glibc: a once that was running in another thread at the fork is not done in the child */
@@ -220,8 +216,7 @@ int main(void)
 		pthread_once(&once, quick_init_child);
 		_exit(once_runs);
 	}
-	CHECK("glibc: pthread_once interrupted by fork runs again in the child",
-	      exited_with(reap(pid), 2));
+	CHECK("glibc: pthread_once interrupted by fork runs again in the child", exited_with(reap(pid), 2));
 	flag_set(&once_phase, 2);
 	join(ts[1]);
 	flag_set(&stop, 1);

@@ -110,23 +110,19 @@ int main(void)
 	      futex(&word, FUTEX_WAIT_BITSET_PRIVATE, 0, &abs, NULL, -1) == -1 && errno == ETIMEDOUT);
 	abs = in_ms(CLOCK_REALTIME, 30);
 	CHECK("ETIMEDOUT: wait_bitset with an absolute CLOCK_REALTIME time",
-	      futex(&word, FUTEX_WAIT_BITSET_PRIVATE | FUTEX_CLOCK_REALTIME, 0, &abs, NULL, -1) ==
-			      -1 &&
-		      errno == ETIMEDOUT);
+	      futex(&word, FUTEX_WAIT_BITSET_PRIVATE | FUTEX_CLOCK_REALTIME, 0, &abs, NULL, -1) == -1 &&
+	          errno == ETIMEDOUT);
 	ts1.tv_nsec = 1000000000;
-	CHECK("EINVAL: tv_nsec out of range",
-	      futex(&word, FUTEX_WAIT_PRIVATE, 0, &ts1, NULL, 0) == -1 && errno == EINVAL);
+	CHECK("EINVAL: tv_nsec out of range", futex(&word, FUTEX_WAIT_PRIVATE, 0, &ts1, NULL, 0) == -1 && errno == EINVAL);
 	CHECK("EINVAL: a bitset of zero",
 	      futex(&word, FUTEX_WAIT_BITSET_PRIVATE, 0, NULL, NULL, 0) == -1 && errno == EINVAL);
 	CHECK("EINVAL: a word that is not aligned",
-	      futex((int *)((char *)&word + 1), FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0) == -1 &&
-		      errno == EINVAL);
+	      futex((int *)((char *)&word + 1), FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0) == -1 && errno == EINVAL);
 	CHECK("EFAULT: a word that is not mapped",
 	      futex((int *)4096, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0) == -1 && errno == EFAULT);
 	CHECK("ENOSYS: an unknown operation",
 	      futex(&word, 99 | FUTEX_PRIVATE_FLAG, 0, NULL, NULL, 0) == -1 && errno == ENOSYS);
-	CHECK_EQ("wake without waiters wakes none", 0,
-		 futex(&word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0));
+	CHECK_EQ("wake without waiters wakes none", 0, futex(&word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0));
 
 	for (int op = 0; op < 2; op++) {
 		word = waiting = woken = 0;
@@ -156,8 +152,7 @@ int main(void)
 	for (long i = 0; i < 8; i++)
 		ts[i] = spawn(waits_bits, (void *)(i < 4 ? 1L : 2L));
 	flag_wait(&waiting, 8);
-	CHECK_EQ("wake_bitset wakes those whose bits match", 4,
-		 wake_until(FUTEX_WAKE_BITSET_PRIVATE, 8, 2, 4));
+	CHECK_EQ("wake_bitset wakes those whose bits match", 4, wake_until(FUTEX_WAKE_BITSET_PRIVATE, 8, 2, 4));
 	for (int i = 4; i < 8; i++)
 		EXPECT_EQ(0, (long)join(ts[i]));
 	CHECK_EQ("and no other", 4, flag_get(&woken));
@@ -172,16 +167,13 @@ int main(void)
 	flag_wait(&waiting, 6);
 	sleep_ms(100);
 	CHECK("EAGAIN: cmp_requeue with another value",
-	      futex(&word, FUTEX_CMP_REQUEUE_PRIVATE, 1, (void *)(long)INT_MAX, &word2, 5) == -1 &&
-		      errno == EAGAIN);
+	      futex(&word, FUTEX_CMP_REQUEUE_PRIVATE, 1, (void *)(long)INT_MAX, &word2, 5) == -1 && errno == EAGAIN);
 	CHECK_EQ("cmp_requeue wakes and moves all six", 6,
-		 futex(&word, FUTEX_CMP_REQUEUE_PRIVATE, 1, (void *)(long)INT_MAX, &word2, 0));
+	         futex(&word, FUTEX_CMP_REQUEUE_PRIVATE, 1, (void *)(long)INT_MAX, &word2, 0));
 	sleep_ms(30);
 	CHECK_EQ("one of them was woken", 1, flag_get(&woken));
-	CHECK_EQ("none waits on the first word", 0,
-		 futex(&word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0));
-	CHECK_EQ("five wait on the second", 5,
-		 futex(&word2, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0));
+	CHECK_EQ("none waits on the first word", 0, futex(&word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0));
+	CHECK_EQ("five wait on the second", 5, futex(&word2, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0));
 	for (int i = 0; i < 6; i++)
 		EXPECT_EQ(0, (long)join(ts[i]));
 	waiting = woken = 0;
@@ -190,7 +182,7 @@ int main(void)
 	flag_wait(&waiting, 3);
 	sleep_ms(100);
 	CHECK_EQ("requeue counts the woken and the moved", 2,
-		 futex(&word, FUTEX_REQUEUE_PRIVATE, 1, (void *)(long)1, &word2, 0));
+	         futex(&word, FUTEX_REQUEUE_PRIVATE, 1, (void *)(long)1, &word2, 0));
 	CHECK_EQ("one was moved", 1, futex(&word2, FUTEX_WAKE_PRIVATE, 9, NULL, NULL, 0));
 	CHECK_EQ("one stayed", 1, futex(&word, FUTEX_WAKE_PRIVATE, 9, NULL, NULL, 0));
 	for (int i = 0; i < 3; i++)
@@ -200,9 +192,9 @@ int main(void)
 	ts[0] = spawn(waits_once, NULL);
 	flag_wait(&waiting, 1);
 	sleep_ms(100);
-	CHECK_EQ("wake_op wakes", 1,
-		 futex(&word, FUTEX_WAKE_OP_PRIVATE, 1, (void *)(long)1, &word2,
-		       FUTEX_OP(FUTEX_OP_ADD, 1, FUTEX_OP_CMP_EQ, 0)));
+	CHECK_EQ(
+		"wake_op wakes", 1,
+		futex(&word, FUTEX_WAKE_OP_PRIVATE, 1, (void *)(long)1, &word2, FUTEX_OP(FUTEX_OP_ADD, 1, FUTEX_OP_CMP_EQ, 0)));
 	CHECK_EQ("wake_op stores", 1, word2);
 	join(ts[0]);
 

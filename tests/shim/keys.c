@@ -141,7 +141,7 @@ int main(void)
 	CHECK_EQ("pthread_key_create returns 0", 0, pthread_key_create(&k1, again));
 	join(spawn(sets_again, &value));
 	CHECK_EQ("a destructor that sets the value again runs PTHREAD_DESTRUCTOR_ITERATIONS times",
-		 PTHREAD_DESTRUCTOR_ITERATIONS, rounds);
+	         PTHREAD_DESTRUCTOR_ITERATIONS, rounds);
 	EXPECT_EQ(0, pthread_key_delete(k1));
 
 	EXPECT_EQ(0, pthread_key_create(&k1, takes_value));
@@ -160,8 +160,7 @@ int main(void)
 	join(t);
 	CHECK_EQ("no destructor of a deleted key", 0, saw_value);
 	CHECK_EQ("EINVAL: pthread_key_delete of a deleted key", EINVAL, pthread_key_delete(k1));
-	CHECK_EQ("EINVAL: pthread_setspecific of a deleted key", EINVAL,
-		 pthread_setspecific(k1, &value));
+	CHECK_EQ("EINVAL: pthread_setspecific of a deleted key", EINVAL, pthread_setspecific(k1, &value));
 	CHECK("glibc: pthread_getspecific of a deleted key is NULL", pthread_getspecific(k1) == NULL);
 	CHECK_EQ("EINVAL: a key out of range", EINVAL, pthread_setspecific(PTHREAD_KEYS_MAX, &value));
 
@@ -204,8 +203,7 @@ int main(void)
 		if ((rc = pthread_key_create(&all[n], counted)) != 0)
 			break;
 	CHECK_EQ("EAGAIN: more than PTHREAD_KEYS_MAX keys", EAGAIN, rc);
-	CHECK("all keys up to PTHREAD_KEYS_MAX can be made",
-	      n <= PTHREAD_KEYS_MAX && n >= PTHREAD_KEYS_MAX - 16);
+	CHECK("all keys up to PTHREAD_KEYS_MAX can be made", n <= PTHREAD_KEYS_MAX && n >= PTHREAD_KEYS_MAX - 16);
 	CHECK("every key holds its own value", join(spawn(sets_all, &n)) == NULL);
 	CHECK("every key's destructor ran once", many_runs == n);
 	for (int i = 0; i < n; i++)

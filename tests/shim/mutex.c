@@ -77,14 +77,11 @@ static void common(const char *kind, pthread_mutex_t *m)
 	printf("-- %s\n", kind);
 	CHECK_EQ("pthread_mutex_lock returns 0", 0, pthread_mutex_lock(m));
 	CHECK_EQ("EBUSY: pthread_mutex_trylock of another's", EBUSY, (long)join(spawn(tries, m)));
-	CHECK_EQ("ETIMEDOUT: pthread_mutex_timedlock of another's", ETIMEDOUT,
-		 (long)join(spawn(times_out, m)));
-	CHECK_EQ("ETIMEDOUT: pthread_mutex_clocklock on CLOCK_MONOTONIC", ETIMEDOUT,
-		 (long)join(spawn(times_out_mono, m)));
+	CHECK_EQ("ETIMEDOUT: pthread_mutex_timedlock of another's", ETIMEDOUT, (long)join(spawn(times_out, m)));
+	CHECK_EQ("ETIMEDOUT: pthread_mutex_clocklock on CLOCK_MONOTONIC", ETIMEDOUT, (long)join(spawn(times_out_mono, m)));
 	CHECK_EQ("ETIMEDOUT: a deadline in the past", ETIMEDOUT, (long)join(spawn(past_deadline, m)));
 	CHECK_EQ("ETIMEDOUT: a negative deadline", ETIMEDOUT, (long)join(spawn(negative_sec, m)));
-	CHECK_EQ("EINVAL: tv_nsec out of range when it would block", EINVAL,
-		 (long)join(spawn(bad_nsec, m)));
+	CHECK_EQ("EINVAL: tv_nsec out of range when it would block", EINVAL, (long)join(spawn(bad_nsec, m)));
 	CHECK_EQ("EBUSY: glibc refuses to destroy a held mutex", EBUSY, pthread_mutex_destroy(m));
 	got_it = 0;
 	t = spawn(gets_in_time, m);
@@ -101,7 +98,7 @@ static void common(const char *kind, pthread_mutex_t *m)
 	CHECK_EQ("a free one is got whatever tv_nsec", 0, pthread_mutex_timedlock(m, &ts));
 	EXPECT_EQ(0, pthread_mutex_unlock(m));
 	CHECK_EQ("EINVAL: a clock that cannot be waited on", EINVAL,
-		 pthread_mutex_clocklock(m, CLOCK_PROCESS_CPUTIME_ID, &ts));
+	         pthread_mutex_clocklock(m, CLOCK_PROCESS_CPUTIME_ID, &ts));
 }
 
 static void specific(void)
@@ -112,20 +109,16 @@ static void specific(void)
 	printf("-- errors of one kind\n");
 	pthread_mutex_lock(&normal);
 	CHECK_EQ("EBUSY: trylock of one's own normal mutex", EBUSY, pthread_mutex_trylock(&normal));
-	CHECK_EQ("ETIMEDOUT: timedlock of one's own normal mutex", ETIMEDOUT,
-		 pthread_mutex_timedlock(&normal, &ts));
-	CHECK_EQ("glibc: a normal mutex may be unlocked by another", 0,
-		 (long)join(spawn(unlocks, &normal)));
+	CHECK_EQ("ETIMEDOUT: timedlock of one's own normal mutex", ETIMEDOUT, pthread_mutex_timedlock(&normal, &ts));
+	CHECK_EQ("glibc: a normal mutex may be unlocked by another", 0, (long)join(spawn(unlocks, &normal)));
 	CHECK_EQ("and is free then", 0, (long)join(spawn(tries, &normal)));
 
 	CHECK_EQ("EPERM: errorcheck unlock of a free one", EPERM, pthread_mutex_unlock(&errorcheck));
 	pthread_mutex_lock(&errorcheck);
 	CHECK_EQ("EDEADLK: errorcheck lock again", EDEADLK, pthread_mutex_lock(&errorcheck));
 	CHECK_EQ("EBUSY: errorcheck trylock again", EBUSY, pthread_mutex_trylock(&errorcheck));
-	CHECK_EQ("EDEADLK: errorcheck timedlock again", EDEADLK,
-		 pthread_mutex_timedlock(&errorcheck, &ts));
-	CHECK_EQ("EPERM: errorcheck unlock of another's", EPERM,
-		 (long)join(spawn(unlocks, &errorcheck)));
+	CHECK_EQ("EDEADLK: errorcheck timedlock again", EDEADLK, pthread_mutex_timedlock(&errorcheck, &ts));
+	CHECK_EQ("EPERM: errorcheck unlock of another's", EPERM, (long)join(spawn(unlocks, &errorcheck)));
 	CHECK_EQ("the owner still can", 0, pthread_mutex_unlock(&errorcheck));
 
 	CHECK_EQ("EPERM: recursive unlock of a free one", EPERM, pthread_mutex_unlock(&recursive));
@@ -133,8 +126,7 @@ static void specific(void)
 	CHECK_EQ("recursive lock again", 0, pthread_mutex_lock(&recursive));
 	CHECK_EQ("recursive trylock again", 0, pthread_mutex_trylock(&recursive));
 	CHECK_EQ("recursive timedlock again", 0, pthread_mutex_timedlock(&recursive, &ts));
-	CHECK_EQ("EPERM: recursive unlock of another's", EPERM,
-		 (long)join(spawn(unlocks, &recursive)));
+	CHECK_EQ("EPERM: recursive unlock of another's", EPERM, (long)join(spawn(unlocks, &recursive)));
 	for (int i = 0; i < 3; i++)
 		EXPECT_EQ(0, pthread_mutex_unlock(&recursive));
 	CHECK_EQ("EBUSY: held until the last unlock", EBUSY, (long)join(spawn(tries, &recursive)));
@@ -169,11 +161,10 @@ static void attributes(void)
 	CHECK_EQ("EINVAL: pthread_mutexattr_settype", EINVAL, pthread_mutexattr_settype(&a, 17));
 	CHECK_EQ("EINVAL: pthread_mutexattr_setpshared", EINVAL, pthread_mutexattr_setpshared(&a, 17));
 	CHECK_EQ("EINVAL: pthread_mutexattr_setrobust", EINVAL, pthread_mutexattr_setrobust(&a, 17));
-	CHECK_EQ("EINVAL: pthread_mutexattr_setprotocol", EINVAL,
-		 pthread_mutexattr_setprotocol(&a, 17));
+	CHECK_EQ("EINVAL: pthread_mutexattr_setprotocol", EINVAL, pthread_mutexattr_setprotocol(&a, 17));
 	for (int type = PTHREAD_MUTEX_NORMAL; type <= PTHREAD_MUTEX_ADAPTIVE_NP; type++) {
-		static const char *names[4] = {"init of type normal", "init of type recursive",
-					       "init of type errorcheck", "init of type adaptive"};
+		static const char *names[4] = {"init of type normal", "init of type recursive", "init of type errorcheck",
+		                               "init of type adaptive"};
 		EXPECT_EQ(0, pthread_mutexattr_settype(&a, type));
 		pthread_mutexattr_gettype(&a, &v);
 		EXPECT_EQ(type, v);

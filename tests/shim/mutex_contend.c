@@ -96,10 +96,8 @@ int main(void)
 	static const char *names[4][4] = {
 		{"lock, normal", "lock, recursive", "lock, errorcheck", "lock, adaptive"},
 		{"trylock, normal", "trylock, recursive", "trylock, errorcheck", "trylock, adaptive"},
-		{"timedlock, normal", "timedlock, recursive", "timedlock, errorcheck",
-		 "timedlock, adaptive"},
-		{"clocklock, normal", "clocklock, recursive", "clocklock, errorcheck",
-		 "clocklock, adaptive"},
+		{"timedlock, normal", "timedlock, recursive", "timedlock, errorcheck", "timedlock, adaptive"},
+		{"clocklock, normal", "clocklock, recursive", "clocklock, errorcheck", "clocklock, adaptive"},
 	};
 	pthread_t ts[THREADS];
 	int sum = 0;

@@ -64,8 +64,7 @@ static void robust_threads(void)
 	pthread_mutexattr_setrobust(&a, PTHREAD_MUTEX_ROBUST);
 	EXPECT_EQ(0, pthread_mutex_init(&robust, &a));
 	join(spawn(dies_holding, &robust));
-	CHECK_EQ("EOWNERDEAD: the owner of a robust mutex has ended", EOWNERDEAD,
-		 pthread_mutex_lock(&robust));
+	CHECK_EQ("EOWNERDEAD: the owner of a robust mutex has ended", EOWNERDEAD, pthread_mutex_lock(&robust));
 	CHECK_EQ("pthread_mutex_consistent", 0, pthread_mutex_consistent(&robust));
 	CHECK_EQ("unlock", 0, pthread_mutex_unlock(&robust));
 	CHECK_EQ("usable again", 0, pthread_mutex_lock(&robust));
@@ -80,8 +79,7 @@ static void robust_threads(void)
 	join(d);
 	CHECK_EQ("EOWNERDEAD again: that one ended too", EOWNERDEAD, pthread_mutex_lock(&robust));
 	pthread_mutex_unlock(&robust);
-	CHECK_EQ("ENOTRECOVERABLE: unlocked without consistent", ENOTRECOVERABLE,
-		 pthread_mutex_lock(&robust));
+	CHECK_EQ("ENOTRECOVERABLE: unlocked without consistent", ENOTRECOVERABLE, pthread_mutex_lock(&robust));
 	CHECK_EQ("destroy", 0, pthread_mutex_destroy(&robust));
 	pthread_mutexattr_destroy(&a);
 }
@@ -162,8 +160,7 @@ static void between_processes(void)
 	pthread_rwlockattr_t ra;
 	pid_t pid;
 
-	sh = (struct shared *)mmap(NULL, sizeof *sh, PROT_READ | PROT_WRITE,
-				   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	sh = (struct shared *)mmap(NULL, sizeof *sh, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	pthread_mutexattr_init(&ma);
 	pthread_mutexattr_setpshared(&ma, PTHREAD_PROCESS_SHARED);
 	EXPECT_EQ(0, pthread_mutex_init(&sh->m, &ma));
@@ -189,8 +186,7 @@ static void between_processes(void)
 	join(spawn(parent_thread, NULL));
 	CHECK("the child ends holding a robust mutex", exited_with(reap(pid), 3));
 	CHECK_EQ("two processes take turns by shared mutex and cond", 400, sh->count);
-	CHECK_EQ("EOWNERDEAD: the owner's process has ended", EOWNERDEAD,
-		 pthread_mutex_lock(&sh->robust));
+	CHECK_EQ("EOWNERDEAD: the owner's process has ended", EOWNERDEAD, pthread_mutex_lock(&sh->robust));
 	EXPECT_EQ(0, pthread_mutex_consistent(&sh->robust));
 	EXPECT_EQ(0, pthread_mutex_unlock(&sh->robust));
 }

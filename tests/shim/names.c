@@ -83,8 +83,7 @@ int main(void)
 	CHECK("pthread_getname_np of another thread", strcmp(buf, "worker-0123456") == 0);
 	CHECK_EQ("ERANGE: a name of 16 characters", ERANGE, pthread_setname_np(t, "0123456789abcdef"));
 	CHECK_EQ("a name of 15 characters", 0, pthread_setname_np(t, "0123456789abcde"));
-	CHECK_EQ("ERANGE: pthread_getname_np with a small buffer", ERANGE,
-		 pthread_getname_np(t, buf, 15));
+	CHECK_EQ("ERANGE: pthread_getname_np with a small buffer", ERANGE, pthread_getname_np(t, buf, 15));
 	CHECK_EQ("pthread_setname_np of another thread", 0, pthread_setname_np(t, "renamed"));
 	flag_set(&phase, 2);
 	CHECK("it sees the new name", join(t) == NULL);

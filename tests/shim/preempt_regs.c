@@ -13,8 +13,8 @@ static int stop, rounds;
 
 static uint64_t integers(uint64_t seed)
 {
-	uint64_t a = seed, b = seed ^ 0x9e3779b97f4a7c15u, c = seed * 3, d = ~seed, e = seed + 5,
-		 f = seed << 7, g = seed >> 3, h = seed * seed, i = 17, j = 23, k = 29, l = 31;
+	uint64_t a = seed, b = seed ^ 0x9e3779b97f4a7c15u, c = seed * 3, d = ~seed, e = seed + 5, f = seed << 7,
+			 g = seed >> 3, h = seed * seed, i = 17, j = 23, k = 29, l = 31;
 	for (int n = 0; n < 20000; n++) {
 		a += b ^ (c << 5);
 		b = (b << 13) | (b >> 51);
@@ -64,8 +64,7 @@ static uint64_t long_doubles(uint64_t seed)
 typedef uint64_t vec __attribute__((vector_size(32)));
 
 #if defined(__x86_64__)
-__attribute__((target("avx2")))
-static uint64_t vectors_avx2(uint64_t seed)
+__attribute__((target("avx2"))) static uint64_t vectors_avx2(uint64_t seed)
 {
 	vec r[14], t;
 	for (int k = 0; k < 14; k++)
@@ -82,8 +81,7 @@ static uint64_t vectors_avx2(uint64_t seed)
 
 typedef uint64_t vec8 __attribute__((vector_size(64)));
 
-__attribute__((target("avx512f")))
-static uint64_t vectors_avx512(uint64_t seed)
+__attribute__((target("avx512f"))) static uint64_t vectors_avx512(uint64_t seed)
 {
 	vec8 r[28], t, s = {0};
 	uint64_t out = 0;

@@ -148,8 +148,7 @@ int main(int argc, char **argv)
 	sigemptyset(&set);
 	posix_spawnattr_setsigmask(&sa, &set);
 	posix_spawnattr_setflags(&sa, POSIX_SPAWN_SETSIGMASK);
-	CHECK_EQ("posix_spawnp with actions and attributes", 0,
-		 posix_spawnp(&pid, "sh", &fa, &sa, args, environ));
+	CHECK_EQ("posix_spawnp with actions and attributes", 0, posix_spawnp(&pid, "sh", &fa, &sa, args, environ));
 	CHECK("its status", exited_with(reap(pid), 5));
 	memset(out, 0, sizeof out);
 	EXPECT(read(fds[0], out, sizeof out) > 0);
@@ -157,7 +156,7 @@ int main(int argc, char **argv)
 	posix_spawn_file_actions_destroy(&fa);
 	posix_spawnattr_destroy(&sa);
 	CHECK_EQ("ENOENT: posix_spawn of nothing", ENOENT,
-		 posix_spawn(&pid, "/nonexistent/program", NULL, NULL, args, environ));
+	         posix_spawn(&pid, "/nonexistent/program", NULL, NULL, args, environ));
 
 	before = flag_get(&ticks);
 	CHECK("system", exited_with(system("sleep 0.1; exit 2"), 2));
@@ -186,11 +185,9 @@ int main(int argc, char **argv)
 	CHECK("_Fork: the child runs and makes a thread", exited_with(reap(pid), 8));
 
 	status = run_self("exec", out, sizeof out);
-	CHECK("exec from a thread replaces the process",
-	      exited_with(status, 14) && strcmp(out, "exec\n") == 0);
+	CHECK("exec from a thread replaces the process", exited_with(status, 14) && strcmp(out, "exec\n") == 0);
 	status = run_self("exec-main", out, sizeof out);
-	CHECK("exec from main with a thread alive",
-	      exited_with(status, 14) && strcmp(out, "exec\n") == 0);
+	CHECK("exec from main with a thread alive", exited_with(status, 14) && strcmp(out, "exec\n") == 0);
 	status = run_self("daemon", out, sizeof out);
 	CHECK("daemon before threads", exited_with(status, 0) && strcmp(out, "daemon 21 1\n") == 0);
 	status = run_self("daemon-threads", out, sizeof out);

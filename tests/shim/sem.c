@@ -104,8 +104,7 @@ int main(void)
 	CHECK("ETIMEDOUT: sem_clockwait on CLOCK_MONOTONIC",
 	      sem_clockwait(&s, CLOCK_MONOTONIC, &ts) == -1 && errno == ETIMEDOUT);
 	ts = in_ms(CLOCK_REALTIME, -1000);
-	CHECK("ETIMEDOUT: a deadline in the past",
-	      sem_timedwait(&s, &ts) == -1 && errno == ETIMEDOUT);
+	CHECK("ETIMEDOUT: a deadline in the past", sem_timedwait(&s, &ts) == -1 && errno == ETIMEDOUT);
 	ts.tv_nsec = 1000000000L;
 	CHECK("EINVAL: tv_nsec out of range", sem_timedwait(&s, &ts) == -1 && errno == EINVAL);
 	ts.tv_nsec = 0;
@@ -129,8 +128,7 @@ int main(void)
 	waiting = 0;
 	CHECK_EQ("EINTR: sem_wait interrupted by a handler", EINTR, interrupt(spawn(waits, NULL)));
 	waiting = 0;
-	CHECK_EQ("EINTR: sem_timedwait interrupted by a handler", EINTR,
-		 interrupt(spawn(waits_timed, NULL)));
+	CHECK_EQ("EINTR: sem_timedwait interrupted by a handler", EINTR, interrupt(spawn(waits_timed, NULL)));
 	CHECK("the handler ran", flag_get(&hits) >= 2);
 	sa.sa_flags = SA_RESTART;
 	sigaction(SIGUSR1, &sa, NULL);

@@ -291,8 +291,7 @@ static void looks_at_stack(int sig)
 	stack_t ss;
 	(void)sig;
 	sigaltstack(NULL, &ss);
-	on_alt = &here >= alt_low && &here < alt_low + 65536 && (ss.ss_flags & SS_ONSTACK) != 0 &&
-		 ss.ss_sp == alt_low;
+	on_alt = &here >= alt_low && &here < alt_low + 65536 && (ss.ss_flags & SS_ONSTACK) != 0 && ss.ss_sp == alt_low;
 	/* a switch while on the alternate stack must not mix the threads' stacks */
 	sched_yield();
 	sched_yield();
@@ -355,16 +354,14 @@ int main(void)
 	kill_one("parked in pthread_mutex_lock", parked_in_mutex, 1);
 	kill_one("blocked in read", blocked_in_read, 0);
 	kill_one("blocked in nanosleep", blocked_in_sleep, 0);
-	CHECK_EQ("raise is delivered to the thread itself before it returns", 1,
-		 (long)join(spawn(raises, NULL)));
+	CHECK_EQ("raise is delivered to the thread itself before it returns", 1, (long)join(spawn(raises, NULL)));
 	hits = 0;
 	EXPECT_EQ(0, pthread_kill(pthread_self(), SIGUSR1));
 	CHECK_EQ("pthread_kill of oneself too", 1, flag_get(&hits));
 
 	printf("-- masks\n");
 	block(SIG_BLOCK, SIGUSR2);
-	CHECK_EQ("a thread inherits the mask, and its changes are its own", 1,
-		 (long)join(spawn(looks_at_mask, NULL)));
+	CHECK_EQ("a thread inherits the mask, and its changes are its own", 1, (long)join(spawn(looks_at_mask, NULL)));
 	CHECK("main's mask is unchanged", is_blocked(SIGUSR2) && !is_blocked(SIGUSR1));
 	block(SIG_UNBLOCK, SIGUSR2);
 	for (long i = 0; i < 16; i++)
@@ -440,13 +437,11 @@ int main(void)
 	hits = 0;
 	EXPECT_EQ(0, sigqueue(getpid(), SIGRTMIN, (union sigval){.sival_int = 77}));
 	CHECK("sigqueue to the process runs the handler", flag_wait_bounded(&hits, 1));
-	CHECK("with its value and its origin", last_info.si_value.sival_int == 77 &&
-						       last_info.si_code == SI_QUEUE &&
-						       last_info.si_pid == getpid());
+	CHECK("with its value and its origin",
+	      last_info.si_value.sival_int == 77 && last_info.si_code == SI_QUEUE && last_info.si_pid == getpid());
 	hits = 0;
 	EXPECT_EQ(0, pthread_sigqueue(pthread_self(), SIGRTMIN, (union sigval){.sival_int = 78}));
-	CHECK("pthread_sigqueue carries its value",
-	      flag_get(&hits) == 1 && last_info.si_value.sival_int == 78);
+	CHECK("pthread_sigqueue carries its value", flag_get(&hits) == 1 && last_info.si_value.sival_int == 78);
 
 	printf("-- siglongjmp and alternate stacks\n");
 	install(SIGSEGV, jumps, 0);
@@ -479,11 +474,9 @@ int main(void)
 	EXPECT_EQ(0, sigaction(SIGUSR1, NULL, &now));
 	CHECK("sigaction gives back the handler that was set", now.sa_handler == count);
 	errno = 0;
-	CHECK("EINVAL: sigaction of SIGKILL",
-	      sigaction(SIGKILL, &now, NULL) == -1 && errno == EINVAL);
+	CHECK("EINVAL: sigaction of SIGKILL", sigaction(SIGKILL, &now, NULL) == -1 && errno == EINVAL);
 	errno = 0;
-	CHECK("EINVAL: sigaction of glibc's own signal",
-	      sigaction(33, &now, NULL) == -1 && errno == EINVAL);
+	CHECK("EINVAL: sigaction of glibc's own signal", sigaction(33, &now, NULL) == -1 && errno == EINVAL);
 	CHECK("signal returns the former handler",
 	      signal(SIGUSR1, SIG_IGN) == count && signal(SIGUSR1, SIG_DFL) == SIG_IGN);
 	return check_done();

@@ -101,8 +101,7 @@ int main(void)
 	pthread_t t, ts[16];
 	long ok = 1;
 
-	CHECK_EQ("a default stack takes 7 MiB of recursion", 1,
-		 (long)join(spawn(goes_deep, (void *)(7L << 20))));
+	CHECK_EQ("a default stack takes 7 MiB of recursion", 1, (long)join(spawn(goes_deep, (void *)(7L << 20))));
 	CHECK_EQ("a function with an array of 7 MiB", 2, (long)join(spawn(large_array, NULL)));
 	CHECK_EQ("60 allocas of 100000 bytes", 1830, (long)join(spawn(allocas, NULL)));
 	for (int i = 0; i < 16; i++)

@@ -182,8 +182,7 @@ int main(void)
 	all("rounding mode and exception flags are each thread's own", keeps_rounding);
 	CHECK_EQ("main's rounding mode is unchanged", FE_TONEAREST, fegetround());
 	fesetround(FE_UPWARD);
-	CHECK_EQ("a thread inherits its creator's rounding mode", FE_UPWARD,
-		 (long)join(spawn(inherits_rounding, NULL)));
+	CHECK_EQ("a thread inherits its creator's rounding mode", FE_UPWARD, (long)join(spawn(inherits_rounding, NULL)));
 	fesetround(FE_TONEAREST);
 	stdio();
 	return check_done();

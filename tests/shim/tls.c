@@ -18,9 +18,8 @@ __thread int exported = 5;
 
 static int is_fresh(void)
 {
-	return number == 77 && zero == 0 && strcmp(text, "initial") == 0 && record.d == 2.5 &&
-	       record.self == NULL && strcmp(record.pad, "pad") == 0 &&
-	       strcmp(aligned, "aligned") == 0 && exported == 5 && errno == 0;
+	return number == 77 && zero == 0 && strcmp(text, "initial") == 0 && record.d == 2.5 && record.self == NULL &&
+	       strcmp(record.pad, "pad") == 0 && strcmp(aligned, "aligned") == 0 && exported == 5 && errno == 0;
 }
 
 static void dirty(int n)
@@ -42,8 +41,8 @@ static int is_dirty(int n)
 	int e = errno;
 	snprintf(want, sizeof want, "thread %d", n);
 	errno = e;
-	return number == n && zero == n + 1 && strcmp(text, want) == 0 && record.d == n &&
-	       record.self == &number && exported == -n && errno == n % 100 + 1;
+	return number == n && zero == n + 1 && strcmp(text, want) == 0 && record.d == n && record.self == &number &&
+	       exported == -n && errno == n % 100 + 1;
 }
 
 static void *fresh_then_dirty(void *arg)
@@ -96,8 +95,7 @@ static void *uses_libc(void *arg)
 	double x = 0.1 + (double)(long)arg;
 	int n = 0;
 	snprintf(buf, sizeof buf, "%g", x);
-	if (strtod(buf, NULL) != strtod("0.1", NULL) + (double)(long)arg &&
-	    fabs(strtod(buf, NULL) - x) > 1e-3)
+	if (strtod(buf, NULL) != strtod("0.1", NULL) + (double)(long)arg && fabs(strtod(buf, NULL) - x) > 1e-3)
 		return (void *)1;
 	for (char *p = strtok(line, ","); p; p = strtok(NULL, ","))
 		n += p[0];

@@ -77,7 +77,10 @@ static void *exits(void *)
 }
 
 struct Guard {
-	~Guard() { note("g"); }
+	~Guard()
+	{
+		note("g");
+	}
 };
 
 static void *unwinds(void *)

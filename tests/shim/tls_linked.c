@@ -31,8 +31,7 @@ int main(int argc, char **argv)
 	if (argc < 2) {
 		char preload[4096];
 		const char *old = getenv("LD_PRELOAD");
-		snprintf(preload, sizeof preload, "%s%s./tlslinked.so", old ? old : "",
-			 old && *old ? ":" : "");
+		snprintf(preload, sizeof preload, "%s%s./tlslinked.so", old ? old : "", old && *old ? ":" : "");
 		setenv("LD_PRELOAD", preload, 1);
 		execl("/proc/self/exe", "tls_linked", "again", (char *)NULL);
 		return 2;
