@@ -30,7 +30,8 @@ static void commit_park(void *arg)
 		grt__ready(gp);
 		return;
 	}
-	if (!__sync_bool_compare_and_swap(&gp->park.state, PARK_PREPARED, PARK_PARKED)) { /* pairs with grt__wake's exchange */
+	if (!__sync_bool_compare_and_swap(&gp->park.state, PARK_PREPARED,
+	                                  PARK_PARKED)) { /* pairs with grt__wake's exchange */
 		grt__ready(gp);
 		return;
 	}

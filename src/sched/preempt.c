@@ -117,7 +117,8 @@ static bool save_frame(struct g *gp, void *uc)
 			return false;
 	}
 	uintptr_t src = (uintptr_t)grt__sigframe_of(uc);
-	uintptr_t dst = ((uintptr_t)gp->frame + RESUME_STACK + GRT_SIGFRAME_ALIGN - 1) & ~(uintptr_t)(GRT_SIGFRAME_ALIGN - 1);
+	uintptr_t dst =
+		((uintptr_t)gp->frame + RESUME_STACK + GRT_SIGFRAME_ALIGN - 1) & ~(uintptr_t)(GRT_SIGFRAME_ALIGN - 1);
 	dst += src % GRT_SIGFRAME_ALIGN;
 	gp->frame_uc = grt__sigframe_copy((char *)dst, uc);
 	grt__ctx_make(&gp->ctx, (char *)gp->frame + RESUME_STACK, gp->ctx.fs, resume, gp);

@@ -459,7 +459,8 @@ void grt__yield(void)
 	struct m *mp = grt__enter();
 	struct g *gp = grt__self.g;
 	struct g *next = successor(mp, gp);
-	if (next == &mp->g0 && !mp->picked && !(mp->lockedg && grt__work_waits())) { /* nobody else here: let another kernel thread run if one waits */
+	if (next == &mp->g0 && !mp->picked &&
+	    !(mp->lockedg && grt__work_waits())) { /* nobody else here: let another kernel thread run if one waits */
 		grt__leave();
 		grt__sys0(SYS_sched_yield);
 		return;

@@ -35,10 +35,10 @@ struct grt_sched {
 	uint32_t npidle; /* atomic */
 	struct m *midle;
 	uint32_t nmidle;
-	struct m *allm;     /* atomic: push only */
-	uint32_t nm;        /* Ms made */
+	struct m *allm; /* atomic: push only */
+	uint32_t nm;    /* Ms made */
 	uint32_t nm_live;
-	uint32_t want_m;    /* atomic: sysmon shall make an M */
+	uint32_t want_m;     /* atomic: sysmon shall make an M */
 	uint32_t m_starting; /* atomic: an M was made and has not looked for a P yet */
 
 	GRT_ALIGNED(GRT_CACHE_LINE) uint32_t nspinning; /* atomic */
@@ -56,7 +56,7 @@ extern struct p grt__no_p;
 extern struct g grt__main_g;
 
 #define GRT_SPIN_CYCLES 25000u /* about 10 us */
-#define WAKE_PAUSE 125000u /* cycles, about 50 us */
+#define WAKE_PAUSE 125000u     /* cycles, about 50 us */
 
 /* ---- proc.c ---- */
 void grt__proc_init(int nprocs);
@@ -86,8 +86,8 @@ void grt__commit_runq(void *gp);
 
 /* ---- m.c ---- */
 void grt__m_boot_main(void);
-struct m *grt__m_new(void);               /* sysmon only: calls pthread_create */
-void grt__m_wake(struct m *mp);           /* after nextp was set */
+struct m *grt__m_new(void);     /* sysmon only: calls pthread_create */
+void grt__m_wake(struct m *mp); /* after nextp was set */
 /* g0, no P: sleeps until somebody hands a P over; returns with one, or without after a timer expired and no P was free. */
 void grt__m_sleep(struct m *mp);
 /* Takes mp's P off it; the caller then owns the P. Critical. */

@@ -215,7 +215,8 @@ void grt__signal_flush_queue(struct m *mp, struct g *gp, uint64_t mask)
 
 /* On the stack where the kernel would have run the handler, in the task's context, as if called by the kernel: our return
  * address is the frame's restorer. */
-static void run_handler(int sig, siginfo_t *info, ucontext_t *uc, void (*handler)(int, siginfo_t *, void *), uint64_t mask)
+static void run_handler(int sig, siginfo_t *info, ucontext_t *uc, void (*handler)(int, siginfo_t *, void *),
+                        uint64_t mask)
 {
 	struct g *gp = grt__self.g;
 	uint8_t in_block = grt__self.in_block;
@@ -261,8 +262,8 @@ static void dispatch(int sig, siginfo_t *info, void *vuc, const struct grt_ksiga
 		mask |= BIT(sig);
 	mask &= ~(GRT_MASK_LIBC | BIT(SIGKILL) | BIT(SIGSTOP));
 	/* The program sees its own alternate stack in the context. */
-	uc->uc_stack = (stack_t){.ss_sp = gp->altstack_sp, .ss_size = gp->altstack_size,
-	                         .ss_flags = gp->altstack_size ? 0 : SS_DISABLE};
+	uc->uc_stack = (stack_t){
+		.ss_sp = gp->altstack_sp, .ss_size = gp->altstack_size, .ss_flags = gp->altstack_size ? 0 : SS_DISABLE};
 	uintptr_t src = (uintptr_t)grt__sigframe_of(uc);
 	uintptr_t dst = (handler_sp(gp, uc, act) - grt__sigframe_bytes(uc)) & ~(uintptr_t)(GRT_SIGFRAME_ALIGN - 1);
 	dst -= GRT_SIGFRAME_ALIGN - src % GRT_SIGFRAME_ALIGN;
@@ -418,7 +419,8 @@ void grt__signal_init(void)
 {
 	for (int sig = 1; sig <= NSIG_MAX; sig++) {
 		struct grt_ksigaction now, k;
-		if (sig == 32 || sig == GRT_SIGRT || sig == SIGKILL || sig == SIGSTOP || grt__sys_sigaction(sig, NULL, &now) < 0)
+		if (sig == 32 || sig == GRT_SIGRT || sig == SIGKILL || sig == SIGSTOP ||
+		    grt__sys_sigaction(sig, NULL, &now) < 0)
 			continue;
 		actions[sig].version[0] = now;
 		kernel_action(sig, &now, &k);
