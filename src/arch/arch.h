@@ -1,7 +1,7 @@
 /*
  * What the runtime asks of a CPU. One folder per CPU implements it: switch.S, cpu.h (inline parts), sigctx.h (signal frames).
  *
- * The saved frame of a context, from its sp upwards (x86-64): mxcsr (4 bytes), x87 control word (2), padding to 16; r15 r14 r13
+ * The saved frame of a context, from its sp upwards (x86-64): mxcsr (4 bytes), x87 control word (2), x87 exception flags (2), 8 unused; r15 r14 r13
  * r12 rbx rbp; resume address.
  */
 #ifndef GRT_ARCH_ARCH_H

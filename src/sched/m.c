@@ -199,7 +199,9 @@ void grt__wake_p_stuck(void)
 
 void grt__handoff_p(struct p *pp)
 {
-	if (!grt__runq_empty(pp) || grt_load_relaxed(&sched.globq_size)) {
+	int64_t timer = grt_load_relaxed(&pp->timer0);
+	if (!grt__runq_empty(pp) || grt_load_relaxed(&sched.globq_size) ||
+	    (timer != GRT_FOREVER && timer <= grt__nanotime())) {
 		grt__start_m(pp, false);
 		return;
 	}
@@ -208,6 +210,8 @@ void grt__handoff_p(struct p *pp)
 	grt_unlock(&sched.lock);
 	if (grt__work_waits())
 		grt__wake_p(NULL);
+	if (timer < grt_load_relaxed(&sched.promised)) /* its M looked after them; nobody does now */
+		grt__sysmon_promise(timer);
 }
 
 /* ---- the loop on g0 ---- */
@@ -394,7 +398,8 @@ void grt__m_fork_child(struct m *mp)
 	sched.midle = NULL;
 	sched.nmidle = 0;
 	sched.globq_head = sched.globq_tail = NULL;
-	sched.globq_size = 0;
+	sched.urgq_head = sched.urgq_tail = NULL;
+	sched.globq_size = sched.urgq_size = 0;
 	sched.pidle = NULL;
 	sched.npidle = 0;
 	sched.nspinning = sched.nretaken = sched.want_m = sched.m_starting = 0;

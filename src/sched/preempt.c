@@ -169,8 +169,12 @@ static void on_runtime_signal(int sig, siginfo_t *info, void *uc)
 	struct m *mp = grt__self.m;
 	grt__self.crit = 1;
 	grt_barrier();
-	if (pending) /* they are delivered when this handler returns */
-		grt__signal_flush_queue(mp, gp, grt__uc_mask(uc));
+	if (pending) { /* they are delivered when this handler returns */
+		if (grt__signal_flush_queue(mp, gp, grt__uc_mask(uc)) && grt__self.in_block)
+			grt__sigframe_end_call(uc);
+	} else if (grt__self.in_block) {
+		grt__sigframe_redo_call(uc);
+	}
 	uintptr_t pc = grt__uc_pc(uc);
 	if (grt__self.in_block || grt__self.in_vfork || grt__preempt_off || pc_is_libc(pc))
 		;

@@ -146,6 +146,14 @@ GRT_EXPORT int sigprocmask(int how, const sigset_t *set, sigset_t *old)
 	return grt__shim_errno(set_mask(how, set, old));
 }
 
+GRT_EXPORT int sigpending(sigset_t *set)
+{
+	int r = REAL(sigpending)(set);
+	if (r == 0 && grt__on_task())
+		set_of(set, mask_of(set) | grt__signal_queued(grt__self.g));
+	return r;
+}
+
 GRT_EXPORT int sigaltstack(const stack_t *ss, stack_t *old)
 {
 	if (!grt__on_task())
