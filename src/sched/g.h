@@ -140,6 +140,7 @@ struct p {
 	uint32_t seen_schedtick, seen_syscalltick;
 	int64_t seen_when; /* since when the ticks stand still */
 	int64_t preempt_sent;
+	uint32_t preempt_tries;
 };
 
 #endif

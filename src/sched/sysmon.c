@@ -20,7 +20,7 @@
 
 #define sched grt__sched
 
-enum { SLICE_NS = 10000000, URGENT_SLICE_NS = 1000000, URGENT_LOOK_NS = 500000, FIRST_LOOK_NS = 20000, LAST_LOOK_NS = 10000000, SYSMON_STACK = 128 << 10 };
+enum { SLICE_NS = 10000000, URGENT_SLICE_NS = 1000000, URGENT_LOOK_NS = 500000, PREEMPT_TRIES = 64, PREEMPT_AGAIN_NS = 100000, FIRST_LOOK_NS = 20000, LAST_LOOK_NS = 10000000, SYSMON_STACK = 128 << 10 };
 
 void (*grt__schedtrace_hook)(int64_t now);
 int64_t grt__schedtrace_next = GRT_FOREVER; /* when the hook wants to run again */
@@ -106,6 +106,7 @@ static bool look_at_p(struct p *pp, int64_t now, bool waits, int64_t slice)
 		pp->seen_schedtick = schedtick;
 		pp->seen_syscalltick = syscalltick;
 		pp->seen_when = now;
+		pp->preempt_tries = 0;
 		return false;
 	}
 	if (!waits)
@@ -127,10 +128,14 @@ static bool look_at_p(struct p *pp, int64_t now, bool waits, int64_t slice)
 		grt__handoff_p(pp);
 		return true;
 	}
-	if (now - pp->seen_when >= slice && now - pp->preempt_sent >= slice && !grt__preempt_off) {
-		pp->preempt_sent = now;
-		grt__preempt_kick(mp);
-		return true;
+	if (now - pp->seen_when >= slice && !grt__preempt_off) {
+		/* A task that was inside the loader or the runtime goes on: ask again soon. */
+		if (pp->preempt_tries < PREEMPT_TRIES || now - pp->preempt_sent >= slice) {
+			pp->preempt_tries++;
+			pp->preempt_sent = now;
+			grt__preempt_kick(mp);
+			return true;
+		}
 	}
 	return false;
 }
@@ -273,7 +278,7 @@ static void loop(void)
 			call_in_retaken();
 		quiet = waits || moved || retaken ? 0 : quiet + 1;
 		if (acted)
-			pause = FIRST_LOOK_NS;
+			pause = pause < PREEMPT_AGAIN_NS ? pause : PREEMPT_AGAIN_NS;
 		wait_until(now + (urgent && pause > URGENT_LOOK_NS ? URGENT_LOOK_NS : pause));
 		if (!acted && pause < LAST_LOOK_NS)
 			pause = pause * 2 < LAST_LOOK_NS ? pause * 2 : LAST_LOOK_NS;

@@ -184,6 +184,14 @@ GRT_EXPORT int pthread_kill(pthread_t thread, int sig)
 	return send_directed(thread, sig, SI_TKILL, NULL);
 }
 
+/* libc's asks for its kernel thread's id and signals that: the task may have moved in between. */
+GRT_EXPORT int raise(int sig)
+{
+	if (!grt__on_task())
+		return REAL(raise)(sig);
+	return grt__shim_errno(-pthread_kill(pthread_self(), sig));
+}
+
 GRT_EXPORT int pthread_sigqueue(pthread_t thread, int sig, const union sigval value)
 {
 	if (!booted() || !grt__g_of_pthread((void *)thread))

@@ -183,4 +183,41 @@ grt__sigreturn:
 	.cfi_endproc
 	.size	grt__sigreturn, . - grt__sigreturn
 
+/* long grt__clone_thread(void *stack_hi, uintptr_t tp, int32_t *tid, void (*fn)(void *), void *arg) */
+	.globl	grt__clone_thread
+	.hidden	grt__clone_thread
+	.type	grt__clone_thread, @function
+	.p2align 4
+grt__clone_thread:
+	.cfi_startproc
+	pushq	%r12
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset %r12, 0
+	pushq	%r13
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset %r13, 0
+	movq	%rcx, %r12		/* fn */
+	movq	%r8, %r13		/* arg */
+	movq	%rsi, %r8		/* thread pointer */
+	movq	%rdi, %rsi
+	andq	$-16, %rsi		/* stack */
+	xorl	%r10d, %r10d		/* child_tid: nobody waits for its end */
+	/* VM FS FILES SIGHAND THREAD SYSVSEM SETTLS PARENT_SETTID */
+	movl	$0x1d0f00, %edi
+	movl	$56, %eax
+	syscall
+	testq	%rax, %rax
+	jz	.Lchild
+	popq	%r13
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore %r13
+	popq	%r12
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore %r12
+	ret
+.Lchild:
+	jmp	grt__ctx_entry		/* calls r12(r13) */
+	.cfi_endproc
+	.size	grt__clone_thread, . - grt__clone_thread
+
 	.section .note.GNU-stack,"",@progbits
