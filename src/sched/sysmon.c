@@ -150,7 +150,7 @@ static void call_in_retaken(void)
 }
 
 /* An idle P while a task waits in some queue: nobody was woken because its waker was expected to park. */
-static bool rouse(void)
+static bool rouse(int64_t now)
 {
 	if (!grt_load_relaxed(&sched.npidle) || grt_load_relaxed(&sched.nspinning))
 		return false;
@@ -162,7 +162,8 @@ static bool rouse(void)
 		grt__wake_p_stuck();
 		return true;
 	}
-	if (grt_load_relaxed(&sched.globq_size)) {
+	/* A P that was just taken from an M in the kernel may be the only one that sees a timer that is due. */
+	if (grt_load_relaxed(&sched.globq_size) || grt__timers_earliest() <= now) {
 		grt__wake_p(NULL);
 		return true;
 	}
@@ -262,7 +263,7 @@ static void loop(void)
 			make_m();
 		keep_promise(now);
 		bool moved = anything_moved();
-		bool waits = work_or_timer_waits(now), acted = waits && rouse();
+		bool waits = work_or_timer_waits(now), acted = waits && rouse(now);
 		uint32_t n = grt_load_relaxed(&sched.nprocs);
 		for (uint32_t i = 0; i < n; i++)
 			acted |= look_at_p(sched.allp[i], now, waits);

@@ -327,10 +327,12 @@ int grt__task_join(struct g *gp, int64_t deadline, void **result)
 		uint32_t s = grt_load_acquire(&gp->join_state);
 		if (s == JOIN_DONE)
 			return reap(gp, result);
-		if (s != JOIN_RUNNING)
-			return s == JOIN_TAKEN ? -ESRCH : -EINVAL;
+		if (s == JOIN_TAKEN)
+			return -ESRCH;
 		if (deadline == INT64_MIN)
-			return -EBUSY;
+			return -EBUSY; /* of a detached task too, as glibc */
+		if (s != JOIN_RUNNING)
+			return -EINVAL;
 		if (self && grt_load_acquire(&self->join_state) == JOIN_WAITED && self->joiner == &gp->park)
 			return -EDEADLK; /* it is joining us */
 		if (self)
