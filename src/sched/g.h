@@ -50,9 +50,13 @@ struct g {
 	size_t frame_size;
 	void *frame_uc; /* the copy's ucontext */
 
-	/* LockOSThread */
+	/* LockOSThread, pin.c */
 	struct m *lockedm;
-	uint32_t lock_count;
+	uint32_t lock_count; /* one of them is pin.c's when pinned */
+	int32_t pinned_tid;  /* atomic: kernel tid of the M that the task keeps for its life; 0: not pinned */
+	uint32_t pin_wanted; /* atomic: another task asks this one to pin itself */
+	uint8_t pinned;      /* owner task */
+	uint8_t robust;      /* its robust list is registered for its M; owner task */
 
 	/* signal.c */
 	uint64_t sigmask;          /* the task's own mask; owner task */
@@ -86,6 +90,8 @@ struct m {
 	int32_t tid;           /* the kernel's */
 	uint32_t id;
 	struct g *lockedg;
+	uint8_t ends_with_g;  /* the kernel's state of this thread was changed for lockedg: nobody else may have it; owner M */
+	uint8_t ending;       /* lockedg is dead: the thread ends as soon as it is on g0; owner M */
 	uint32_t ncalls;      /* statistics */
 	struct m *sched_next; /* idle list; sched lock */
 	struct m *all_next;   /* all Ms, never unlinked */

@@ -231,10 +231,32 @@ static void start_locked(struct m *mp, struct g *gp)
 	grt__m_wake(lm);
 }
 
+/* The state that the kernel keeps for this thread was a dead task's. */
+static void end(struct m *mp)
+{
+	if (mp->p != &grt__no_p)
+		grt__handoff_p(grt__p_release(mp));
+	grt__m_set_mask(mp, GRT_MASK_ALL);
+	mp->lockedg = NULL;
+	mp->ending = mp->ends_with_g = 0;
+	while (mp == &m0) /* its end would be the process's */
+		wait_note(mp, GRT_FOREVER);
+	mp->tid = 0;
+	grt_lock(&sched.lock);
+	sched.nm_live--;
+	mp->sched_next = sched.mdead;
+	sched.mdead = mp;
+	grt_unlock(&sched.lock);
+}
+
 void grt__m_loop(struct m *mp)
 {
 	for (;;) {
 		struct g *gp;
+		if (mp->ending) {
+			end(mp);
+			return;
+		}
 		if (mp->lockedg) {
 			grt_assert(!mp->picked);
 			stop_locked(mp);
@@ -299,33 +321,56 @@ static void *m_main(void *arg)
 	grt__acquire_idle_p(mp);
 	grt_store_release(&sched.m_starting, 0);
 	grt__m_loop(mp);
+	return NULL;
+}
+
+/* An M whose thread has ended, block and all, to be used again; or NULL. */
+static struct m *m_reuse(void)
+{
+	struct m *mp;
+	grt_lock(&sched.lock);
+	/* The kernel clears the tid in the block last. */
+	struct m **link = &sched.mdead;
+	while ((mp = *link) && mp->g0.tcb && *(int32_t *)((char *)mp->g0.tcb + grt__tcb_tid_offset) != 0)
+		link = &mp->sched_next;
+	if (mp) {
+		*link = mp->sched_next;
+		sched.nm_live++;
+	}
+	grt_unlock(&sched.lock);
+	return mp;
 }
 
 struct m *grt__m_new(void)
 {
 	if (sched.nm_live >= MAX_MS)
 		grt__throw("thread exhaustion: the process needs more than %d kernel threads", MAX_MS);
-	size_t m_size = (sizeof(struct m) + 4095) & ~4095ul;
-	struct m *mp = grt__os_alloc(m_size);
-	char *stack = grt__stack_plain(M_STACK + GSIGNAL_STACK);
-	if (!mp || !stack)
-		return NULL;
-	mp->gsignal = stack;
-	mp->gsignal_size = GSIGNAL_STACK;
-	mp->stack = stack + GSIGNAL_STACK;
-	mp->stack_size = M_STACK;
+	struct m *mp = m_reuse();
+	if (!mp) {
+		size_t m_size = (sizeof(struct m) + 4095) & ~4095ul;
+		char *stack = grt__stack_plain(M_STACK + GSIGNAL_STACK);
+		mp = grt__os_alloc(m_size);
+		if (!mp || !stack)
+			return NULL;
+		mp->gsignal = stack;
+		mp->gsignal_size = GSIGNAL_STACK;
+		mp->stack = stack + GSIGNAL_STACK;
+		mp->stack_size = M_STACK;
+		m_init(mp);
+	}
 	pthread_attr_t attr;
 	unsigned long thread;
 	grt__libc.pthread_attr_init(&attr);
 	grt__libc.pthread_attr_setstack(&attr, mp->stack, M_STACK);
 	grt__libc.pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	m_init(mp);
 	int r = grt__libc.pthread_create(&thread, &attr, m_main, mp);
 	grt__libc.pthread_attr_destroy(&attr);
 	if (r != 0) {
 		/* stays in allm with tid 0: everybody skips it */
 		grt_lock(&sched.lock);
 		sched.nm_live--;
+		mp->sched_next = sched.mdead;
+		sched.mdead = mp;
 		grt_unlock(&sched.lock);
 		return NULL;
 	}
@@ -392,6 +437,7 @@ void grt__m_fork_child(struct m *mp)
 	mp->all_next = NULL;
 	sched.nm_live = 1;
 	sched.midle = NULL;
+	sched.mdead = NULL;
 	sched.nmidle = 0;
 	sched.globq_head = sched.globq_tail = NULL;
 	sched.globq_size = 0;

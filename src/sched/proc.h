@@ -34,6 +34,7 @@ struct grt_sched {
 	struct p *pidle;
 	uint32_t npidle; /* atomic */
 	struct m *midle;
+	struct m *mdead; /* their threads ended or are ending; stack and structure are used again */
 	uint32_t nmidle;
 	struct m *allm; /* atomic: push only */
 	uint32_t nm;    /* Ms made */
@@ -92,7 +93,7 @@ void grt__m_wake(struct m *mp); /* after nextp was set */
 void grt__m_sleep(struct m *mp);
 /* Takes mp's P off it; the caller then owns the P. Critical. */
 struct p *grt__p_release(struct m *mp);
-void grt__m_loop(struct m *mp) GRT_NORETURN; /* g0 */
+void grt__m_loop(struct m *mp); /* g0; returns if the M shall end (pin.h), never on the main thread */
 /* Sched lock not held. An M for this P (owned by the caller): idle M or a new one. */
 void grt__start_m(struct p *pp, bool spinning);
 void grt__handoff_p(struct p *pp);

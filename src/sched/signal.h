@@ -33,6 +33,8 @@ int grt__signal_action(int sig, const struct grt_ksigaction *act, struct grt_ksi
 int grt__signal_mask(int how, const uint64_t *set, uint64_t *old);
 /* Queues a thread-directed signal. 0, -ESRCH, -EAGAIN, -EINVAL. Any thread. */
 int grt__signal_send(struct g *gp, int sig, const siginfo_t *info);
+/* Makes a task look at what is queued for it, or asked of it (pin.h), soon. Any thread. */
+void grt__signal_prod(struct g *gp);
 /* A parked task runs again without having been woken. */
 void grt__interrupt(struct g *gp);
 /* The calling task's mask was changed behind our back by libc (siglongjmp): note it. */
