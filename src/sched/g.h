@@ -90,9 +90,10 @@ struct m {
 	int32_t tid;           /* the kernel's */
 	uint32_t id;
 	struct g *lockedg;
-	uint8_t ends_with_g;  /* the kernel's state of this thread was changed for lockedg: nobody else may have it; owner M */
-	uint8_t ending;       /* lockedg is dead: the thread ends as soon as it is on g0; owner M */
-	uint32_t ncalls;      /* statistics */
+	uint8_t
+		ends_with_g; /* the kernel's state of this thread was changed for lockedg: nobody else may have it; owner M */
+	uint8_t ending;  /* lockedg is dead: the thread ends as soon as it is on g0; owner M */
+	uint32_t ncalls; /* statistics */
 	struct m *sched_next; /* idle list; sched lock */
 	struct m *all_next;   /* all Ms, never unlinked */
 	void *pthread;        /* pthread_t of the M */

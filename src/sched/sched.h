@@ -187,9 +187,9 @@ void grt__block_exit(void);
 struct grt_spawn {
 	void *(*fn)(void *);
 	void *arg;
-	size_t stack_size; /* 0: the default */
-	size_t guard_size; /* SIZE_MAX: the default */
-	void *stack;       /* lowest address of the caller's own stack, or NULL */
+	size_t stack_size;       /* 0: the default */
+	size_t guard_size;       /* SIZE_MAX: the default */
+	void *stack;             /* lowest address of the caller's own stack, or NULL */
 	const uint64_t *sigmask; /* NULL: the caller's */
 	bool detached;
 	bool internal; /* a runtime task (finalizers, ...): not counted, hidden from traces below "system" */
