@@ -113,6 +113,8 @@ struct m {
 #define GRT_RUNQ GRT_SMALL(256u, 4u)
 
 enum p_status { P_IDLE, P_RUNNING, P_SYSCALL, P_RETAKING, P_DEAD };
+/* GOMAXPROCS was lowered below this P: its M gives it up at the next switch. */
+enum p_retire { P_STAYS, P_LEAVING, P_RETIRED };
 /* p->word = status | M id << 8 | sequence << 32 */
 #define P_WORD(status, mid, seq) ((uint64_t)(status) | (uint64_t)(mid) << 8 | (uint64_t)(uint32_t)(seq) << 32)
 #define P_STATUS(word) ((enum p_status)((word)&0xff))
@@ -131,6 +133,7 @@ struct p {
 	struct g *runnext;   /* atomic: exchanged by the owner, taken by CAS by others */
 	struct m *m;         /* back link; valid while running or in a system call */
 	struct p *idle_next; /* sched lock */
+	uint8_t retire;      /* atomic: enum p_retire; sched lock writes */
 
 	GRT_ALIGNED(GRT_CACHE_LINE) struct grt_lock timers_lock;
 	struct grt_timer **timers; /* timers lock: 4-ary heap */

@@ -16,6 +16,10 @@ static struct m m0;
 void grt__p_put_idle_locked(struct p *pp)
 {
 	grt_invariant(P_STATUS(pp->word) == P_IDLE);
+	if (grt_unlikely(pp->retire)) {
+		grt__p_retire_locked(pp);
+		return;
+	}
 	pp->idle_next = sched.pidle;
 	sched.pidle = pp;
 	grt_store_seqcst(&sched.npidle, sched.npidle + 1);
@@ -199,7 +203,7 @@ void grt__wake_p_stuck(void)
 
 void grt__handoff_p(struct p *pp)
 {
-	if (!grt__runq_empty(pp) || grt_load_relaxed(&sched.globq_size)) {
+	if (!grt_load_relaxed(&pp->retire) && (!grt__runq_empty(pp) || grt_load_relaxed(&sched.globq_size))) {
 		grt__start_m(pp, false);
 		return;
 	}
@@ -445,9 +449,17 @@ void grt__m_fork_child(struct m *mp)
 	sched.npidle = 0;
 	sched.nspinning = sched.nretaken = sched.want_m = sched.m_starting = 0;
 	sched.promised = GRT_FOREVER;
+	sched.nleaving = 0;
 	mp->tid = grt__sys_gettid();
 	mp->held.ranks = 0;
-	for (uint32_t i = 0; i < sched.nprocs; i++) {
+	if (mp->p->retire) { /* it was leaving: it takes the place of one that stays */
+		struct p *pp = mp->p, *other = sched.allp[0];
+		sched.allp[pp->id] = other;
+		other->id = pp->id;
+		sched.allp[0] = pp;
+		pp->id = 0;
+	}
+	for (uint32_t i = 0; i < sched.nallp; i++) {
 		struct p *pp = sched.allp[i];
 		pp->runq_head = pp->runq_tail = 0;
 		pp->runnext = NULL;
@@ -455,9 +467,11 @@ void grt__m_fork_child(struct m *mp)
 		pp->nfree_g = 0;
 		pp->started = pp->finished = 0;
 		grt__timers_fork_child(pp);
+		pp->retire = i < sched.nprocs ? P_STAYS : P_RETIRED;
 		if (pp == mp->p)
 			continue;
 		pp->word = P_WORD(P_IDLE, 0, P_SEQ(pp->word) + 1);
-		grt__p_put_idle_locked(pp);
+		if (!pp->retire)
+			grt__p_put_idle_locked(pp);
 	}
 }

@@ -102,13 +102,15 @@ static bool look_at_p(struct p *pp, int64_t now, bool waits)
 	uint64_t word = grt_load_acquire(&pp->word);
 	uint32_t schedtick = grt_load_relaxed(&pp->schedtick), syscalltick = grt_load_relaxed(&pp->syscalltick);
 	bool moved = schedtick != pp->seen_schedtick || syscalltick != pp->seen_syscalltick;
+	bool leaving = grt_load_relaxed(&pp->retire) == P_LEAVING;
 	if (moved || !pp->seen_when) {
 		pp->seen_schedtick = schedtick;
 		pp->seen_syscalltick = syscalltick;
 		pp->seen_when = now;
-		return false;
+		if (!leaving)
+			return false;
 	}
-	if (!waits)
+	if (!waits && !leaving)
 		return false;
 	if (P_STATUS(word) == P_SYSCALL) {
 		if (!grt_cas(&pp->word, word, P_WORD(P_IDLE, 0, P_SEQ(word) + 1)))
@@ -127,7 +129,7 @@ static bool look_at_p(struct p *pp, int64_t now, bool waits)
 		grt__handoff_p(pp);
 		return true;
 	}
-	if (now - pp->seen_when >= SLICE_NS && now - pp->preempt_sent >= SLICE_NS && !grt__preempt_off) {
+	if ((leaving || now - pp->seen_when >= SLICE_NS) && now - pp->preempt_sent >= SLICE_NS && !grt__preempt_off) {
 		pp->preempt_sent = now;
 		grt__preempt_kick(mp);
 		return true;
@@ -154,7 +156,7 @@ static bool rouse(int64_t now)
 {
 	if (!grt_load_relaxed(&sched.npidle) || grt_load_relaxed(&sched.nspinning))
 		return false;
-	uint32_t n = grt_load_relaxed(&sched.nprocs);
+	uint32_t n = grt_load_acquire(&sched.nallp);
 	for (uint32_t i = 0; i < n; i++) {
 		struct p *pp = sched.allp[i];
 		if (grt__runq_empty(pp) || grt_load_relaxed(&pp->schedtick) != pp->seen_schedtick)
@@ -191,7 +193,7 @@ static void wait_until(int64_t deadline)
 
 static bool anything_moved(void)
 {
-	uint32_t n = grt_load_relaxed(&sched.nprocs);
+	uint32_t n = grt_load_acquire(&sched.nallp);
 	for (uint32_t i = 0; i < n; i++) {
 		struct p *pp = sched.allp[i];
 		if (pp->seen_schedtick != grt_load_relaxed(&pp->schedtick))
@@ -219,6 +221,9 @@ static void keep_promise(int64_t now)
 	int64_t promise = grt_load_relaxed(&sched.promised);
 	if (promise > now)
 		return;
+	uint32_t n = grt_load_acquire(&sched.nallp);
+	for (uint32_t i = grt_load_relaxed(&sched.nprocs); i < n; i++) /* retired Ps have nobody else */
+		grt__timers_run(sched.allp[i], now);
 	int64_t next = grt__timers_earliest();
 	/* due ones are seen by their own M at its next pick, by an M woken here, or by preemption below */
 	__atomic_compare_exchange_n(&sched.promised, &promise, next > now ? next : GRT_FOREVER, false, __ATOMIC_SEQ_CST,
@@ -264,13 +269,13 @@ static void loop(void)
 		keep_promise(now);
 		bool moved = anything_moved();
 		bool waits = work_or_timer_waits(now), acted = waits && rouse(now);
-		uint32_t n = grt_load_relaxed(&sched.nprocs);
+		uint32_t n = grt_load_acquire(&sched.nallp);
 		for (uint32_t i = 0; i < n; i++)
 			acted |= look_at_p(sched.allp[i], now, waits);
 		bool retaken = grt_load_relaxed(&sched.nretaken) != 0;
 		if (retaken && waits)
 			call_in_retaken();
-		quiet = waits || moved || retaken ? 0 : quiet + 1;
+		quiet = waits || moved || retaken || grt_load_relaxed(&sched.nleaving) ? 0 : quiet + 1;
 		if (acted)
 			pause = FIRST_LOOK_NS;
 		wait_until(now + pause);

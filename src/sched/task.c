@@ -145,7 +145,7 @@ void grt__task_init_main(struct g *gp)
 static uint64_t tasks_alive(void)
 {
 	uint64_t n = 0;
-	for (uint32_t i = 0; i < sched.nprocs; i++)
+	for (uint32_t i = 0; i < sched.nallp; i++)
 		n += grt_load_relaxed(&sched.allp[i]->started) - grt_load_relaxed(&sched.allp[i]->finished);
 	return n;
 }
