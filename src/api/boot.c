@@ -5,6 +5,7 @@
 #include "observe/schedtrace.h"
 #include "observe/traceback.h"
 #include "os/os.h"
+#include "sched/pin.h"
 #include "sched/proc.h"
 #include "sched/signal.h"
 #include "sched/stack.h"
@@ -127,6 +128,7 @@ void grt__fork_child(void)
 	grt__futex_reset_in_child();
 	grt__tcb_fork_child(gp, mp);
 	grt__task_fork_child(gp);
+	grt__pin_fork_child(mp, gp);
 	grt__sysmon_fork_child();
 	grt__signal_fork_child(mp);
 	grt__once_fork_child();

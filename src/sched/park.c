@@ -246,7 +246,7 @@ void grt__unlock_os_thread(void)
 {
 	struct m *mp = grt__enter();
 	struct g *gp = grt__self.g;
-	if (gp->lock_count && --gp->lock_count == 0) {
+	if (gp->lock_count > gp->pinned && --gp->lock_count == 0) {
 		gp->lockedm = NULL;
 		mp->lockedg = NULL;
 	}

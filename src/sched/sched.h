@@ -188,9 +188,10 @@ void grt__block_exit(void);
 struct grt_spawn {
 	void *(*fn)(void *);
 	void *arg;
-	size_t stack_size; /* 0: the default */
-	size_t guard_size; /* SIZE_MAX: the default */
-	void *stack;       /* lowest address of the caller's own stack, or NULL */
+	size_t stack_size;       /* 0: the default */
+	size_t guard_size;       /* SIZE_MAX: the default */
+	void *stack;             /* lowest address of the caller's own stack, or NULL */
+	const uint64_t *sigmask; /* NULL: the caller's */
 	bool detached;
 	bool internal; /* a runtime task (finalizers, ...): not counted, hidden from traces below "system" */
 };
@@ -208,6 +209,9 @@ void grt__unlock_os_thread(void);
 
 /* Task or foreign. The G of a pthread_t (address of a thread block), or NULL: not one of ours. */
 struct g *grt__g_of_pthread(void *pthread);
+/* Any thread. The living task that gettid calls so, or NULL. Linear in the number of tasks ever alive. */
+#define GRT_TID_FIRST (1 << 22) /* above the kernel's largest pid */
+struct g *grt__g_of_tid(int32_t tid);
 
 /* ---- timers (timer.c) ---- */
 

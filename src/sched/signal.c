@@ -1,6 +1,7 @@
 #include "sched/signal.h"
 #include "arch/sigctx.h"
 #include "os/os.h"
+#include "sched/pin.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -157,6 +158,14 @@ void grt__interrupt(struct g *gp)
 		grt__ready(gp);
 }
 
+static void prod(struct g *gp);
+
+void grt__signal_prod(struct g *gp)
+{
+	grt_store_seqcst(&gp->sigpending, 1);
+	prod(gp);
+}
+
 /* The task has something to deliver: make it look. sigpending is set. */
 static void prod(struct g *gp)
 {
@@ -213,7 +222,7 @@ int grt__signal_send(struct g *gp, int sig, const siginfo_t *info)
 bool grt__signal_flush_queue(struct m *mp, struct g *gp, uint64_t mask)
 {
 	bool hard = false;
-	(void)mp;
+	grt__pin_asked(mp, gp);
 	/* With crit set and signals blocked here, and the lock's other holders running elsewhere, this wait is short. */
 	grt_lock(&signal_lock);
 	struct g_signal **link = &gp->sigqueue, *n;

@@ -39,6 +39,8 @@ uint64_t grt__signal_queued(struct g *gp);
  * signals of the set sent to the task's M until grt__sigwait_end. The call must follow inside a blocking section. */
 int grt__sigwait_begin(uint64_t set, siginfo_t *info);
 void grt__sigwait_end(void);
+/* Makes a task look at what is queued for it, or asked of it (pin.h), soon. Any thread. */
+void grt__signal_prod(struct g *gp);
 /* A parked task runs again without having been woken. */
 void grt__interrupt(struct g *gp);
 /* The calling task's mask was changed behind our back by libc (siglongjmp): note it. */

@@ -129,6 +129,7 @@ const char *grt__tcb_boot(void)
 	const char *why = find_offsets();
 	if (why)
 		return why;
+	grt__tcb_tid_offset = off.tid;
 	static_info(&tls_size, &tls_align);
 	if (tls_align < 64)
 		tls_align = 64;
@@ -523,6 +524,40 @@ void grt__tcb_set_tid(struct g *gp, int tid)
 {
 	gp->tid = tid;
 	FIELD(gp->tcb, int, tid) = tid;
+}
+
+void grt__tcb_robust_register(void *tcb)
+{
+	grt__sys2(SYS_set_robust_list, &FIELD(tcb, char, robust_head), 24);
+}
+
+enum { PI_BIT = 1, MOST_ROBUST = 2048 };
+
+static void owner_died(uintptr_t entry, long offset, int tid)
+{
+	uint32_t *word = (uint32_t *)((entry & ~(uintptr_t)PI_BIT) + (uintptr_t)offset);
+	uint32_t old = grt_load_acquire(word);
+	while ((old & 0x3fffffff /* FUTEX_TID_MASK */) == (uint32_t)tid) {
+		uint32_t dead = (old & 0x80000000 /* FUTEX_WAITERS */) | 0x40000000 /* FUTEX_OWNER_DIED */;
+		if (!__atomic_compare_exchange_n(word, &old, dead, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE))
+			continue;
+		if (!(entry & PI_BIT) && dead & 0x80000000)
+			grt__sys3(SYS_futex, word, 1 /* FUTEX_WAKE, shared */, 1);
+		return;
+	}
+}
+
+bool grt__tcb_robust_end(struct g *gp, int tid)
+{
+	uintptr_t *head = &FIELD(gp->tcb, uintptr_t, robust_head), entry = head[0];
+	bool pi = false;
+	for (int n = 0; (entry & ~(uintptr_t)PI_BIT) != (uintptr_t)head && n < MOST_ROBUST; n++) {
+		uintptr_t next = *(uintptr_t *)(entry & ~(uintptr_t)PI_BIT); /* before its next owner may write there */
+		pi |= (entry & PI_BIT) != 0;
+		owner_died(entry, (long)head[1], tid);
+		entry = next;
+	}
+	return pi;
 }
 
 void grt__tcb_unregister_rseq(void)

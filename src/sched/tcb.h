@@ -73,6 +73,11 @@ void grt__tcb_redirect_main_exit(struct g *gp, void (*landing)(void));
 void *grt__tcb_result(struct g *gp);
 void grt__tcb_set_tid(struct g *gp, int tid);
 
+/* The robust list of the block at tcb becomes the calling kernel thread's. */
+void grt__tcb_robust_register(void *tcb);
+/* What the kernel does with a robust list when a thread (tid) ends. True: a priority-inheriting one was in it. */
+bool grt__tcb_robust_end(struct g *gp, int tid);
+
 /* In the child of fork, on the surviving task. */
 void grt__tcb_fork_child(struct g *gp, struct m *mp);
 /* Takes the kernel's rseq registration off the main thread: its block moves between kernel threads. */
