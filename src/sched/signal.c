@@ -297,11 +297,24 @@ static void die(int sig, siginfo_t *info, void *uc)
 	/* a fault comes again when the instruction is executed again, with the right context for the core */
 }
 
+/* The kernel lets nobody but the process's first thread queue what looks like a signal of the kernel or of kill(): its si_code
+ * travels in disguise, as a negative number that nobody uses. */
+enum { CODE_DISGUISE = INT32_MIN, CODE_DISGUISE_LAST = INT32_MIN + 0xffff };
+
+void grt__signal_code_restore(siginfo_t *info)
+{
+	if (info->si_code <= CODE_DISGUISE_LAST)
+		info->si_code -= CODE_DISGUISE;
+}
+
 /* No handler may run here: the signal waits for the process, this M takes no other until its critical section ends. */
 static void put_off(int sig, siginfo_t *info, void *uc)
 {
 	struct m *mp = grt__self.m;
-	grt__sys3(SYS_rt_sigqueueinfo, grt__sys_getpid(), sig, info);
+	siginfo_t copy = *info;
+	if (copy.si_code >= 0)
+		copy.si_code += CODE_DISGUISE;
+	grt__sys3(SYS_rt_sigqueueinfo, grt__sys_getpid(), sig, &copy);
 	grt__uc_mask(uc) = GRT_MASK_ALL;
 	if (mp)
 		mp->kmask = GRT_MASK_ALL;
@@ -321,6 +334,7 @@ static void sig_entry(int sig, siginfo_t *info, void *uc)
 {
 	struct grt_ksigaction act = *action_of(sig);
 	struct g *gp = grt__self.g;
+	grt__signal_code_restore(info);
 	bool sync = synchronous(sig, info);
 	if (act.handler == SIG_IGN && !sync)
 		return;

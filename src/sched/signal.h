@@ -50,6 +50,8 @@ extern bool grt__signal_crash_on; /* install our handler for fatal signals left 
 
 /* Sends gp's queued signals that `mask` lets through to its own kernel thread. All signals blocked, critical. */
 void grt__signal_flush_queue(struct m *mp, struct g *gp, uint64_t mask);
+/* A signal taken from the kernel (handler, sigwaitinfo) may be one that put_off sent again. */
+void grt__signal_code_restore(siginfo_t *info);
 /* Runtime's signal handler: the broadcast that this thread has not run yet. */
 void grt__broadcast_run(void);
 bool grt__pc_is_ours(uintptr_t pc);
