@@ -27,7 +27,8 @@ static int go_thread(void (*fn)(void *), void *arg)
 GRT_EXPORT int grt_go(void (*fn)(void *), void *arg)
 {
 	if (grt__boot()) {
-		struct grt_spawn how = {.fn = (void *(*)(void *))(uintptr_t)fn, .arg = arg, .guard_size = SIZE_MAX, .detached = true};
+		struct grt_spawn how = {
+			.fn = (void *(*)(void *))(uintptr_t)fn, .arg = arg, .guard_size = SIZE_MAX, .detached = true};
 		int r = grt__spawn(&how, NULL);
 		if (r == 0)
 			return 0;

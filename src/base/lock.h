@@ -39,9 +39,15 @@ struct grt_lock {
 };
 
 #if GRT_DEBUG >= 1
-#define GRT_LOCK_INIT(r) {0, (r)}
+#define GRT_LOCK_INIT(r)                                                                                               \
+	{                                                                                                                  \
+		0, (r)                                                                                                         \
+	}
 #else
-#define GRT_LOCK_INIT(r) {0}
+#define GRT_LOCK_INIT(r)                                                                                               \
+	{                                                                                                                  \
+		0                                                                                                              \
+	}
 #endif
 
 /* Ranks held by one kernel thread (a bit each). */

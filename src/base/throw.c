@@ -69,7 +69,8 @@ static const char *convert(struct out *o, const char *f, va_list *ap)
 	case 's': {
 		const char *s = va_arg(*ap, const char *);
 		int n = 0;
-		for (s = s ? s : "(null)"; s[n]; n++) {}
+		for (s = s ? s : "(null)"; s[n]; n++) {
+		}
 		for (int i = n; !left && i < width; i++)
 			put(o, ' ');
 		for (int i = 0; i < n; i++)

@@ -150,7 +150,8 @@ static int read_cpu_quota(void)
 		}
 		p = *end ? end + 1 : end;
 	}
-	if (!quota && grt__os_read_file("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", value, sizeof value) > 0 && value[0] != '-') {
+	if (!quota && grt__os_read_file("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", value, sizeof value) > 0 &&
+	    value[0] != '-') {
 		long max, period;
 		parse_long(value, &max);
 		if (grt__os_read_file("/sys/fs/cgroup/cpu/cpu.cfs_period_us", value, sizeof value) > 0) {

@@ -102,8 +102,8 @@ static inline long grt__sys_sigaction(int sig, const struct grt_ksigaction *act,
 
 /* ---- clock ---- */
 void grt__os_clock_init(void);
-int64_t grt__nanotime(void);              /* CLOCK_MONOTONIC */
-int64_t grt__os_clock(clockid_t clock);   /* any clock, ns; -1 when unknown */
+int64_t grt__nanotime(void);            /* CLOCK_MONOTONIC */
+int64_t grt__os_clock(clockid_t clock); /* any clock, ns; -1 when unknown */
 
 /* ---- features of this kernel, filled by grt__os_probe (boot, once) ---- */
 struct grt_os {

@@ -11,28 +11,28 @@ struct g_signal {
 };
 
 struct g {
-	struct grt_ctx ctx;  /* valid while not running; written by the switch, published by the commit */
-	struct grt_tls *tls; /* grt__self of this task; constant */
-	struct m *m;         /* the M it runs on, or NULL; owner M */
+	struct grt_ctx ctx;   /* valid while not running; written by the switch, published by the commit */
+	struct grt_tls *tls;  /* grt__self of this task; constant */
+	struct m *m;          /* the M it runs on, or NULL; owner M */
 	struct g *sched_next; /* link of global and other singly linked queues; whoever has the G */
-	uint32_t status;     /* atomic: enum g_status; written by the owner M or the waker, read by tracers */
-	uint8_t wait_why;    /* enum grt_wait; valid while G_WAITING */
-	uint8_t special;     /* nonzero: the switch takes its slow path (signal mask, pending signals, locked M) */
-	uint8_t preempted;   /* resumes through sigreturn of frame; owner M */
+	uint32_t status;      /* atomic: enum g_status; written by the owner M or the waker, read by tracers */
+	uint8_t wait_why;     /* enum grt_wait; valid while G_WAITING */
+	uint8_t special;      /* nonzero: the switch takes its slow path (signal mask, pending signals, locked M) */
+	uint8_t preempted;    /* resumes through sigreturn of frame; owner M */
 	uint8_t is_g0;
 	uint64_t wait_since; /* cycle counter when it parked */
 	struct parker park;
 
 	/* identity */
-	uint64_t id;    /* goid: 1 is main */
-	int32_t tid;    /* what gettid says: getpid() for main, above the kernel's pid_max for others */
-	void *tcb;      /* glibc's struct pthread == pthread_t == thread pointer on x86-64 */
-	char name[16];  /* pthread_setname_np */
+	uint64_t id;   /* goid: 1 is main */
+	int32_t tid;   /* what gettid says: getpid() for main, above the kernel's pid_max for others */
+	void *tcb;     /* glibc's struct pthread == pthread_t == thread pointer on x86-64 */
+	char name[16]; /* pthread_setname_np */
 
 	/* stack.c */
-	char *stack_lo;       /* lowest usable address */
-	char *stack_hi;       /* first address above the usable stack */
-	char *map_lo;         /* whole region, guard included; NULL: the caller's stack or the kernel's */
+	char *stack_lo; /* lowest usable address */
+	char *stack_hi; /* first address above the usable stack */
+	char *map_lo;   /* whole region, guard included; NULL: the caller's stack or the kernel's */
 	size_t map_size;
 	size_t guard_size;
 	uint32_t stack_class; /* index of its pool */
@@ -42,13 +42,13 @@ struct g {
 	void *(*fn)(void *);
 	void *arg;
 	void *result;
-	uint32_t join_state;    /* atomic: enum join_state */
-	struct parker *joiner;  /* valid when join_state is JOIN_WAITED */
+	uint32_t join_state;   /* atomic: enum join_state */
+	struct parker *joiner; /* valid when join_state is JOIN_WAITED */
 	uint8_t detached;
 	uint8_t internal;
-	void *frame;            /* preempt.c: small stack and copy of a preempted task's signal frame; kept for reuse */
+	void *frame; /* preempt.c: small stack and copy of a preempted task's signal frame; kept for reuse */
 	size_t frame_size;
-	void *frame_uc;         /* the copy's ucontext */
+	void *frame_uc; /* the copy's ucontext */
 
 	/* LockOSThread */
 	struct m *lockedm;
@@ -57,7 +57,7 @@ struct g {
 	/* signal.c */
 	uint64_t sigmask;          /* the task's own mask; owner task */
 	struct g_signal *sigqueue; /* signal lock: directed signals not yet delivered, oldest first */
-	uint8_t in_sigwait;        /* in a sigwait-like call: blocked signals go to its M too */
+	uint64_t sigwait_set; /* signal lock: what it waits for in the kernel, on its M; 0: not waiting */
 	uint32_t handlers_ran;     /* signal handlers that this task has run; owner task */
 	uint32_t handlers_hard;    /* those without SA_RESTART */
 	uint32_t sigpending;       /* atomic: sigqueue is not empty, or a process-directed signal waits for this task */
@@ -65,9 +65,9 @@ struct g {
 	size_t altstack_size;
 	int altstack_flags;
 
-	uint64_t syscalls;      /* blocking sections entered; statistics */
-	uint8_t slow_block[2];  /* by may_last: the last blocking section of that kind lost its P; predicts the next */
-	void *task_local;       /* api/ */
+	uint64_t syscalls;     /* blocking sections entered; statistics */
+	uint8_t slow_block[2]; /* by may_last: the last blocking section of that kind lost its P; predicts the next */
+	void *task_local;      /* api/ */
 };
 
 enum m_flags { M_SPINNING = 1 };
@@ -86,20 +86,20 @@ struct m {
 	int32_t tid;           /* the kernel's */
 	uint32_t id;
 	struct g *lockedg;
-	uint32_t ncalls;       /* statistics */
-	struct m *sched_next;  /* idle list; sched lock */
-	struct m *all_next;    /* all Ms, never unlinked */
-	void *pthread;         /* pthread_t of the M */
-	char *stack;           /* its own stack, from stack.c */
+	uint32_t ncalls;      /* statistics */
+	struct m *sched_next; /* idle list; sched lock */
+	struct m *all_next;   /* all Ms, never unlinked */
+	void *pthread;        /* pthread_t of the M */
+	char *stack;          /* its own stack, from stack.c */
 	size_t stack_size;
-	char *gsignal;         /* alternate stack on which every handler of ours starts */
+	char *gsignal; /* alternate stack on which every handler of ours starts */
 	size_t gsignal_size;
-	struct grt_held held;  /* lock ranks, debug builds */
-	uint32_t rand;         /* xorshift for victims */
-	uint64_t last_wake;    /* cycle counter of the last time it woke another M */
-	struct g *picked;      /* handed from a task's pick to this M's g0: a task locked to another M */
-	uint8_t retaken;       /* sysmon took its P away and it may be in user code; sysmon sets, owner M clears */
-	int64_t seen_cpu;      /* sysmon: thread CPU time at its last look */
+	struct grt_held held;    /* lock ranks, debug builds */
+	uint32_t rand;           /* xorshift for victims */
+	uint64_t last_wake;      /* cycle counter of the last time it woke another M */
+	struct g *picked;        /* handed from a task's pick to this M's g0: a task locked to another M */
+	uint8_t retaken;         /* sysmon took its P away and it may be in user code; sysmon sets, owner M clears */
+	int64_t seen_cpu;        /* sysmon: thread CPU time at its last look */
 	uint32_t broadcast_seen; /* atomic: last broadcast that this thread has run */
 };
 
@@ -118,11 +118,12 @@ struct p {
 	uint32_t schedtick;   /* incremented at each switch; owner M, read by sysmon */
 	uint32_t syscalltick; /* incremented at each blocking section; likewise */
 	uint32_t nexts;       /* consecutive picks from runnext; owner M */
-	uint32_t runq_head; /* atomic: acquire/release by stealers */
-	uint32_t runq_tail; /* atomic: release by the owner, acquire by stealers */
+	uint32_t runq_head;   /* atomic: acquire/release by stealers */
+	uint32_t runq_tail;   /* atomic: release by the owner, acquire by stealers */
 	struct g *runq[GRT_RUNQ];
-	struct g *runnext; /* atomic: exchanged by the owner, taken by CAS by others */
-	struct m *m;       /* back link; valid while running or in a system call */
+	uint8_t urgent_turn;       /* owner M: the last pick was not from the urgent queue */
+	struct g *runnext;   /* atomic: exchanged by the owner, taken by CAS by others */
+	struct m *m;         /* back link; valid while running or in a system call */
 	struct p *idle_next; /* sched lock */
 
 	GRT_ALIGNED(GRT_CACHE_LINE) struct grt_lock timers_lock;
@@ -132,13 +133,14 @@ struct p {
 
 	struct g *free_g; /* dead tasks of the default stack size, ready for reuse; owner M */
 	uint32_t nfree_g;
-	uint64_t id_next, id_end;    /* goids reserved for this P; owner M */
+	uint64_t id_next, id_end;   /* goids reserved for this P; owner M */
 	uint64_t started, finished; /* tasks; owner M writes, others sum */
 
 	/* sysmon's own notes */
 	uint32_t seen_schedtick, seen_syscalltick;
 	int64_t seen_when; /* since when the ticks stand still */
 	int64_t preempt_sent;
+	uint32_t preempt_tries;
 };
 
 #endif

@@ -30,7 +30,8 @@ static void commit_park(void *arg)
 		grt__ready(gp);
 		return;
 	}
-	if (!__sync_bool_compare_and_swap(&gp->park.state, PARK_PREPARED, PARK_PARKED)) { /* pairs with grt__wake's exchange */
+	if (!__sync_bool_compare_and_swap(&gp->park.state, PARK_PREPARED,
+	                                  PARK_PARKED)) { /* pairs with grt__wake's exchange */
 		grt__ready(gp);
 		return;
 	}
@@ -135,7 +136,7 @@ struct m *grt__enter_slow(struct m *mp)
 		if (grt__acquire_idle_p(mp))
 			return mp;
 		grt_store_relaxed(&gp->status, G_RUNNABLE);
-		grt__switch(mp, gp, &mp->g0, grt__commit_globq, gp);
+		grt__switch(mp, gp, &mp->g0, grt__self.was_blocked ? grt__commit_urgq : grt__commit_globq, gp);
 		return grt__self.m;
 	}
 }
@@ -221,7 +222,9 @@ void grt__block_exit(void)
 	} else {
 		gp->slow_block[may_last] = 1;
 		mp->p = &grt__no_p;
+		grt__self.was_blocked = 1;
 		grt__enter_slow(mp);
+		grt__self.was_blocked = 0;
 	}
 	grt_store_relaxed(&gp->status, G_RUNNING);
 	grt__leave();

@@ -30,15 +30,17 @@ struct grt_sched {
 
 	/* sched lock; sizes also read without it */
 	struct g *globq_head, *globq_tail;
-	uint32_t globq_size; /* atomic */
+	uint32_t globq_size; /* atomic: both queues */
+	struct g *urgq_head, *urgq_tail; /* back from the kernel, where they lost their P: every other pick is one of these */
+	uint32_t urgq_size;              /* atomic */
 	struct p *pidle;
 	uint32_t npidle; /* atomic */
 	struct m *midle;
 	uint32_t nmidle;
-	struct m *allm;     /* atomic: push only */
-	uint32_t nm;        /* Ms made */
+	struct m *allm; /* atomic: push only */
+	uint32_t nm;    /* Ms made */
 	uint32_t nm_live;
-	uint32_t want_m;    /* atomic: sysmon shall make an M */
+	uint32_t want_m;     /* atomic: sysmon shall make an M */
 	uint32_t m_starting; /* atomic: an M was made and has not looked for a P yet */
 
 	GRT_ALIGNED(GRT_CACHE_LINE) uint32_t nspinning; /* atomic */
@@ -56,7 +58,7 @@ extern struct p grt__no_p;
 extern struct g grt__main_g;
 
 #define GRT_SPIN_CYCLES 25000u /* about 10 us */
-#define WAKE_PAUSE 125000u /* cycles, about 50 us */
+#define WAKE_PAUSE 125000u     /* cycles, about 50 us */
 
 /* ---- proc.c ---- */
 void grt__proc_init(int nprocs);
@@ -66,6 +68,7 @@ void grt__runq_put(struct p *pp, struct g *gp, bool next);
 bool grt__runq_empty(const struct p *pp);
 uint32_t grt__runq_size(const struct p *pp);
 void grt__globq_put(struct g *gp);
+void grt__urgq_put(struct g *gp);
 struct g *grt__globq_get_locked(struct p *pp, uint32_t max);
 /* Something waits on any queue, or a timer is due. */
 bool grt__work_waits(void);
@@ -82,12 +85,13 @@ void grt__schedule(struct m *mp, struct g *gp, grt_commit commit, void *arg);
 void grt__schedule_jump(struct m *mp, grt_commit commit, void *arg) GRT_NORETURN;
 /* commit functions */
 void grt__commit_globq(void *gp);
+void grt__commit_urgq(void *gp);
 void grt__commit_runq(void *gp);
 
 /* ---- m.c ---- */
 void grt__m_boot_main(void);
-struct m *grt__m_new(void);               /* sysmon only: calls pthread_create */
-void grt__m_wake(struct m *mp);           /* after nextp was set */
+struct m *grt__m_new(void);     /* sysmon only: calls pthread_create */
+void grt__m_wake(struct m *mp); /* after nextp was set */
 /* g0, no P: sleeps until somebody hands a P over; returns with one, or without after a timer expired and no P was free. */
 void grt__m_sleep(struct m *mp);
 /* Takes mp's P off it; the caller then owns the P. Critical. */

@@ -88,14 +88,15 @@ struct parker {
 
 /* The runtime's part of every thread's static TLS. Zero on a foreign thread. */
 struct grt_tls {
-	struct g *g;          /* constant for the life of a task; &mp->g0 on an M's own stack; NULL: foreign */
-	struct m *m;          /* stored at each switch-in; stable only while crit != 0 */
-	uint32_t crit;        /* critical count; written by its own thread only, read by sysmon after membarrier */
-	uint8_t attention;    /* enum grt_attention bits: something waits for the end of the critical section */
-	uint8_t in_block;     /* in a blocking section */
-	uint8_t in_vfork;     /* a vfork child borrows this thread block: every wrapper takes the real function */
+	struct g *g;             /* constant for the life of a task; &mp->g0 on an M's own stack; NULL: foreign */
+	struct m *m;             /* stored at each switch-in; stable only while crit != 0 */
+	uint32_t crit;           /* critical count; written by its own thread only, read by sysmon after membarrier */
+	uint8_t attention;       /* enum grt_attention bits: something waits for the end of the critical section */
+	uint8_t in_block;        /* in a blocking section */
+	uint8_t was_blocked;   /* leaving a blocking section without a P: queue before those that only compute */
+	uint8_t in_vfork;        /* a vfork child borrows this thread block: every wrapper takes the real function */
 	uint32_t broadcast_seen; /* foreign thread: last broadcast that it has run */
-	struct parker foreign; /* parker of a foreign thread */
+	struct parker foreign;   /* parker of a foreign thread */
 };
 extern GRT_TLS struct grt_tls grt__self;
 
@@ -212,11 +213,12 @@ struct g *grt__g_of_pthread(void *pthread);
 
 /* Per-P 4-ary heap, each under its P's timer lock. Embedded in the waiter; zero before first use. */
 struct grt_timer {
-	int64_t when;                         /* ns of CLOCK_MONOTONIC; owner P's timers lock */
-	void (*fire)(struct grt_timer *self); /* called without the timers lock on an M, inside a critical section; must not park */
-	struct p *pp;                         /* whose heap, atomic */
-	uint32_t index;                       /* in the heap + 1; 0: not in it; timers lock */
-	uint32_t firing;                      /* atomic: fire is being called */
+	int64_t when; /* ns of CLOCK_MONOTONIC; owner P's timers lock */
+	/* called without the timers lock on an M, inside a critical section; must not park */
+	void (*fire)(struct grt_timer *self);
+	struct p *pp;    /* whose heap, atomic */
+	uint32_t index;  /* in the heap + 1; 0: not in it; timers lock */
+	uint32_t firing; /* atomic: fire is being called */
 };
 
 /* Task. */

@@ -7,6 +7,8 @@
 
 #define SA_RESTORER_FLAG 0x04000000ul
 enum { NSIG_MAX = 64, VERSIONS = 4 };
+/* si_code of a signal that was put off and sent again: the kernel lets any thread send it. The true code is in si_errno. */
+enum { SI_PUT_OFF = -61 };
 
 void (*grt__signal_crash_hook)(int sig, siginfo_t *info, void *ucontext);
 bool grt__signal_crash_on = true;
@@ -123,6 +125,16 @@ void grt__signal_deliver(struct m *mp, struct g *gp)
 
 /* ---- directed signals ---- */
 
+/* Only the thread whose id is the process's may queue a siginfo with a code that the kernel uses itself; tgkill makes the same
+ * SI_TKILL from any. */
+static void send_to_thread(int tid, siginfo_t *info)
+{
+	if (info->si_code == SI_TKILL)
+		grt__sys_tgkill(grt__sched.pid, tid, info->si_signo);
+	else
+		grt__sys_tgsigqueue(grt__sched.pid, tid, info->si_signo, info);
+}
+
 static struct g_signal *node_get_locked(void)
 {
 	if (!free_nodes) {
@@ -169,6 +181,15 @@ int grt__signal_send(struct g *gp, int sig, const siginfo_t *info)
 		grt__enter();
 	grt_lock(&signal_lock);
 	struct g_signal **tail = &gp->sigqueue, *n;
+	if (gp->sigwait_set & BIT(sig)) { /* it sits in the kernel, on its M, waiting for just this */
+		siginfo_t copy = *info;
+		copy.si_signo = sig;
+		send_to_thread(gp->m->tid, &copy);
+		grt_unlock(&signal_lock);
+		if (task)
+			grt__leave();
+		return 0;
+	}
 	for (; (n = *tail); tail = &n->next)
 		if (n->info.si_signo == sig && sig < 34)
 			break; /* a standard signal is pending once */
@@ -180,7 +201,7 @@ int grt__signal_send(struct g *gp, int sig, const siginfo_t *info)
 	}
 	grt_store_seqcst(&gp->sigpending, 1);
 	grt_unlock(&signal_lock);
-	if (n && (!(gp->sigmask & BIT(sig)) || gp->in_sigwait))
+	if (n && !(gp->sigmask & BIT(sig)))
 		prod(gp);
 	if (n && gp == grt__self.g && task)
 		grt__self.attention |= ATTN_SIGNAL;
@@ -189,11 +210,10 @@ int grt__signal_send(struct g *gp, int sig, const siginfo_t *info)
 	return n ? 0 : -EAGAIN;
 }
 
-void grt__signal_flush_queue(struct m *mp, struct g *gp, uint64_t mask)
+bool grt__signal_flush_queue(struct m *mp, struct g *gp, uint64_t mask)
 {
+	bool hard = false;
 	(void)mp;
-	if (gp->in_sigwait)
-		mask = 0;
 	/* With crit set and signals blocked here, and the lock's other holders running elsewhere, this wait is short. */
 	grt_lock(&signal_lock);
 	struct g_signal **link = &gp->sigqueue, *n;
@@ -202,20 +222,70 @@ void grt__signal_flush_queue(struct m *mp, struct g *gp, uint64_t mask)
 			link = &n->next;
 			continue;
 		}
-		grt__sys_tgsigqueue(grt__sched.pid, grt__sys_gettid(), n->info.si_signo, &n->info);
+		send_to_thread(grt__sys_gettid(), &n->info);
+		const struct grt_ksigaction *act = action_of(n->info.si_signo);
+		hard |= act->handler != SIG_DFL && act->handler != SIG_IGN && !(act->flags & SA_RESTART);
 		*link = n->next;
 		n->next = free_nodes;
 		free_nodes = n;
 	}
 	grt_store_seqcst(&gp->sigpending, 0); /* what stays is looked at when the mask opens */
 	grt_unlock(&signal_lock);
+	return hard;
+}
+
+uint64_t grt__signal_queued(struct g *gp)
+{
+	uint64_t set = 0;
+	grt__enter();
+	grt_lock(&signal_lock);
+	for (struct g_signal *n = gp->sigqueue; n; n = n->next)
+		set |= BIT(n->info.si_signo);
+	grt_unlock(&signal_lock);
+	grt__leave();
+	return set;
+}
+
+int grt__sigwait_begin(uint64_t set, siginfo_t *info)
+{
+	struct g *gp = grt__self.g;
+	struct g_signal **best = NULL;
+	int sig = 0;
+	grt__enter();
+	grt_lock(&signal_lock);
+	for (struct g_signal **link = &gp->sigqueue; *link; link = &(*link)->next)
+		if (set & BIT((*link)->info.si_signo) && (!best || (*link)->info.si_signo < (*best)->info.si_signo))
+			best = link;
+	if (best) {
+		struct g_signal *n = *best;
+		*info = n->info;
+		sig = info->si_signo;
+		*best = n->next;
+		n->next = free_nodes;
+		free_nodes = n;
+	} else {
+		gp->sigwait_set = set;
+	}
+	grt_unlock(&signal_lock);
+	grt__leave();
+	return sig;
+}
+
+void grt__sigwait_end(void)
+{
+	grt__enter();
+	grt_lock(&signal_lock);
+	grt__self.g->sigwait_set = 0;
+	grt_unlock(&signal_lock);
+	grt__leave();
 }
 
 /* ---- the program's handlers ---- */
 
 /* On the stack where the kernel would have run the handler, in the task's context, as if called by the kernel: our return
  * address is the frame's restorer. */
-static void run_handler(int sig, siginfo_t *info, ucontext_t *uc, void (*handler)(int, siginfo_t *, void *), uint64_t mask)
+static void run_handler(int sig, siginfo_t *info, ucontext_t *uc, void (*handler)(int, siginfo_t *, void *),
+                        uint64_t mask)
 {
 	struct g *gp = grt__self.g;
 	uint8_t in_block = grt__self.in_block;
@@ -261,8 +331,8 @@ static void dispatch(int sig, siginfo_t *info, void *vuc, const struct grt_ksiga
 		mask |= BIT(sig);
 	mask &= ~(GRT_MASK_LIBC | BIT(SIGKILL) | BIT(SIGSTOP));
 	/* The program sees its own alternate stack in the context. */
-	uc->uc_stack = (stack_t){.ss_sp = gp->altstack_sp, .ss_size = gp->altstack_size,
-	                         .ss_flags = gp->altstack_size ? 0 : SS_DISABLE};
+	uc->uc_stack = (stack_t){
+		.ss_sp = gp->altstack_sp, .ss_size = gp->altstack_size, .ss_flags = gp->altstack_size ? 0 : SS_DISABLE};
 	uintptr_t src = (uintptr_t)grt__sigframe_of(uc);
 	uintptr_t dst = (handler_sp(gp, uc, act) - grt__sigframe_bytes(uc)) & ~(uintptr_t)(GRT_SIGFRAME_ALIGN - 1);
 	dst -= GRT_SIGFRAME_ALIGN - src % GRT_SIGFRAME_ALIGN;
@@ -291,30 +361,20 @@ static void die(int sig, siginfo_t *info, void *uc)
 	grt__sys_sigaction(sig, &dfl, NULL);
 	if (!synchronous(sig, info)) {
 		uint64_t only = BIT(sig);
-		grt__sys_tgsigqueue(grt__sys_getpid(), grt__sys_gettid(), sig, info);
+		grt__sys_tgkill(grt__sys_getpid(), grt__sys_gettid(), sig);
 		grt__sys_sigprocmask(SIG_UNBLOCK, &only, NULL);
 	}
 	/* a fault comes again when the instruction is executed again, with the right context for the core */
-}
-
-/* The kernel lets nobody but the process's first thread queue what looks like a signal of the kernel or of kill(): its si_code
- * travels in disguise, as a negative number that nobody uses. */
-enum { CODE_DISGUISE = INT32_MIN, CODE_DISGUISE_LAST = INT32_MIN + 0xffff };
-
-void grt__signal_code_restore(siginfo_t *info)
-{
-	if (info->si_code <= CODE_DISGUISE_LAST)
-		info->si_code -= CODE_DISGUISE;
 }
 
 /* No handler may run here: the signal waits for the process, this M takes no other until its critical section ends. */
 static void put_off(int sig, siginfo_t *info, void *uc)
 {
 	struct m *mp = grt__self.m;
-	siginfo_t copy = *info;
-	if (copy.si_code >= 0)
-		copy.si_code += CODE_DISGUISE;
-	grt__sys3(SYS_rt_sigqueueinfo, grt__sys_getpid(), sig, &copy);
+	siginfo_t again = *info;
+	again.si_errno = info->si_code;
+	again.si_code = SI_PUT_OFF;
+	grt__sys3(SYS_rt_sigqueueinfo, grt__sys_getpid(), sig, &again);
 	grt__uc_mask(uc) = GRT_MASK_ALL;
 	if (mp)
 		mp->kmask = GRT_MASK_ALL;
@@ -332,9 +392,12 @@ static void run_foreign(int sig, siginfo_t *info, void *uc, const struct grt_ksi
 
 static void sig_entry(int sig, siginfo_t *info, void *uc)
 {
+	if (info->si_code == SI_PUT_OFF) {
+		info->si_code = info->si_errno;
+		info->si_errno = 0;
+	}
 	struct grt_ksigaction act = *action_of(sig);
 	struct g *gp = grt__self.g;
-	grt__signal_code_restore(info);
 	bool sync = synchronous(sig, info);
 	if (act.handler == SIG_IGN && !sync)
 		return;
@@ -432,7 +495,8 @@ void grt__signal_init(void)
 {
 	for (int sig = 1; sig <= NSIG_MAX; sig++) {
 		struct grt_ksigaction now, k;
-		if (sig == 32 || sig == GRT_SIGRT || sig == SIGKILL || sig == SIGSTOP || grt__sys_sigaction(sig, NULL, &now) < 0)
+		if (sig == 32 || sig == GRT_SIGRT || sig == SIGKILL || sig == SIGSTOP ||
+		    grt__sys_sigaction(sig, NULL, &now) < 0)
 			continue;
 		actions[sig].version[0] = now;
 		kernel_action(sig, &now, &k);

@@ -15,7 +15,8 @@ enum {
 };
 #define CHUNK_BYTES (1ul << 32) /* ... or that much address space, whatever is less but at least one */
 
-struct class {
+struct class
+{
 	size_t size, guard; /* usable size (block included), guard size */
 	size_t stride;
 	struct g *warm, *cold; /* dead regions, linked by sched_next */
@@ -83,7 +84,8 @@ static bool grow_locked(struct class *c)
 	for (;; n = n / 2) {
 		if (n == 0)
 			return false;
-		long p = grt__sys_mmap(NULL, n * c->stride, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+		long p =
+			grt__sys_mmap(NULL, n * c->stride, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
 		if (!grt__sys_failed(p)) {
 			c->chunk = (char *)p;
 			c->chunk_end = (char *)p + n * c->stride;
@@ -106,7 +108,8 @@ static void install_guard(char *lo, size_t size)
 	if (grt_add_relaxed(&guard_vmas, 1) > GUARD_VMA_BUDGET) {
 		static uint32_t said;
 		if (grt_xchg_acqrel(&said, 1) == 0)
-			grt__print("libgrt: more than %d threads: further stacks have no guard page on this kernel\n", GUARD_VMA_BUDGET);
+			grt__print("libgrt: more than %d threads: further stacks have no guard page on this kernel\n",
+			           GUARD_VMA_BUDGET);
 		return;
 	}
 	grt__sys_mprotect(lo, size, PROT_NONE);

@@ -12,13 +12,13 @@ uint32_t grt__tcb_tid_offset;
 
 /* Offsets in struct pthread. "db": from glibc's debugger descriptors. */
 static struct {
-	uint32_t size;            /* db */
-	uint32_t list;            /* db */
-	uint32_t tid;             /* db */
-	uint32_t cancelhandling;  /* db */
-	uint32_t specific;        /* db: first of 32 pointers to second-level arrays */
-	uint32_t report_events;   /* db */
-	uint32_t start_routine;   /* db */
+	uint32_t size;           /* db */
+	uint32_t list;           /* db */
+	uint32_t tid;            /* db */
+	uint32_t cancelhandling; /* db */
+	uint32_t specific;       /* db: first of 32 pointers to second-level arrays */
+	uint32_t report_events;  /* db */
+	uint32_t start_routine;  /* db */
 	uint32_t robust_prev, robust_head;
 	uint32_t cleanup, cleanup_jmp_buf;
 	uint32_t first_block; /* key data of the first 32 keys */
@@ -47,7 +47,7 @@ struct key_data {
 static struct key {
 	uintptr_t seq;
 	void (*destructor)(void *);
-} *keys;
+} * keys;
 
 /* Initial images of static TLS, to give pooled blocks a new life. */
 struct tls_image {
@@ -58,7 +58,7 @@ struct tls_image {
 static struct image_set {
 	uint32_t n;
 	struct tls_image image[TLS_IMAGES];
-} *image_set; /* atomic: immutable once published */
+} * image_set; /* atomic: immutable once published */
 
 static void *libc_symbol(const char *name)
 {
@@ -224,8 +224,8 @@ static int add_image(struct dl_phdr_info *info, size_t size, void *arg)
 		uintptr_t errno_at = (uintptr_t)&errno;
 		if (errno_at - (uintptr_t)info->dlpi_tls_data < ph->p_memsz)
 			continue;
-		set->image[set->n++] = (struct tls_image){below, (const void *)(info->dlpi_addr + ph->p_vaddr), (uint32_t)ph->p_filesz,
-		                                (uint32_t)ph->p_memsz};
+		set->image[set->n++] = (struct tls_image){below, (const void *)(info->dlpi_addr + ph->p_vaddr),
+		                                          (uint32_t)ph->p_filesz, (uint32_t)ph->p_memsz};
 	}
 	return 0;
 }
@@ -378,14 +378,32 @@ static void set_fields(struct g *gp)
 	tls->in_block = 0;
 }
 
-int grt__tcb_make(struct g *gp)
+static void prepare_header(char *tcb)
 {
-	char *tcb = gp->tcb, *self = grt__thread_pointer();
+	char *self = grt__thread_pointer();
 	*(void **)tcb = tcb;
 	*(void **)(tcb + 16) = tcb;
-	*(int *)(tcb + 24) = 1;            /* multiple_threads */
+	*(int *)(tcb + 24) = 1;              /* multiple_threads */
 	memcpy(tcb + 0x28, self + 0x28, 16); /* stack and pointer guard */
+}
+
+int grt__tcb_make(struct g *gp)
+{
+	char *tcb = gp->tcb;
+	prepare_header(tcb);
 	if (!dl_allocate_tls(tcb))
+		return -ENOMEM;
+	set_fields(gp);
+	return 0;
+}
+
+int grt__tcb_make_bare(struct g *gp, void *dtv, size_t bytes)
+{
+	char *tcb = gp->tcb;
+	*(size_t *)dtv = bytes / 16 - 2; /* dtv[-1].counter; large enough, so that libc never reallocates it */
+	*(void **)(tcb + 8) = (char *)dtv + 16;
+	prepare_header(tcb);
+	if (!dl_allocate_tls_init(tcb, true))
 		return -ENOMEM;
 	set_fields(gp);
 	return 0;
@@ -512,5 +530,3 @@ void grt__tcb_fork_child(struct g *gp, struct m *mp)
 	grt__sys2(SYS_set_robust_list, (char *)mp->g0.tcb + off.robust_head, 24);
 	grt__tcb_set_tid(gp, grt__sys_getpid());
 }
-
-

@@ -6,8 +6,8 @@
 enum { BUCKETS = GRT_SMALL(4096, 4) };
 
 struct waiter {
-	struct grt_list link;    /* bucket lock */
-	uintptr_t key;           /* bucket lock; changed by requeue */
+	struct grt_list link; /* bucket lock */
+	uintptr_t key;        /* bucket lock; changed by requeue */
 	uint32_t bitset;
 	uint8_t linked, expired; /* bucket lock */
 	uint32_t *counter;       /* see grt__futex_wait_unlock */
@@ -185,8 +185,7 @@ int grt__futex_wake(void *addr, int n, uint32_t bitset)
 	grt_list_init(&woken);
 	enter();
 	lock_bucket(b);
-	grt_list_for_safe(pos, next, &b->waiters)
-	{
+	grt_list_for_safe (pos, next, &b->waiters) {
 		struct waiter *w = grt_container_of(pos, struct waiter, link);
 		if (w->key != key || !(w->bitset & bitset))
 			continue;
@@ -235,8 +234,7 @@ int grt__futex_requeue(uint32_t *addr, int nwake, int nmove, uint32_t *addr2, co
 		nwoken = -EAGAIN;
 		goto out;
 	}
-	grt_list_for_safe(pos, next, &a->waiters)
-	{
+	grt_list_for_safe (pos, next, &a->waiters) {
 		struct waiter *w = grt_container_of(pos, struct waiter, link);
 		if (w->key != key)
 			continue;
