@@ -26,6 +26,16 @@ static bool within(const struct text *t, uintptr_t pc)
 	return pc - t->lo < t->hi - t->lo;
 }
 
+/* Bounds of the exported functions' section, from the linker. */
+extern const char __start_grt_user_text[] __attribute__((visibility("hidden")));
+extern const char __stop_grt_user_text[] __attribute__((visibility("hidden")));
+
+static bool is_runtime(uintptr_t pc)
+{
+	struct text user = {(uintptr_t)__start_grt_user_text, (uintptr_t)__stop_grt_user_text};
+	return within(&ours, pc) && !within(&user, pc);
+}
+
 bool grt__pc_is_ours(uintptr_t pc)
 {
 	return within(&ours, pc);
@@ -172,7 +182,7 @@ static void on_runtime_signal(int sig, siginfo_t *info, void *uc)
 	uintptr_t pc = grt__uc_pc(uc);
 	if (grt__self.in_block || grt__self.in_vfork || grt__preempt_off || within(&loader, pc))
 		;
-	else if (within(&ours, pc))
+	else if (is_runtime(pc))
 		grt__self.attention |= ATTN_PREEMPT;
 	else
 		preempt_now(mp, gp, uc);

@@ -25,6 +25,7 @@ static struct {
 	uint32_t specific_used, user_stack;
 	uint32_t joinid, result;
 	uint32_t stackblock; /* found by grt__tcb_prove; size, guardsize, reported_guardsize follow */
+	uint32_t tls_offset; /* db: in struct link_map */
 	uint32_t stack_user; /* in _rtld_global: list of pthreads on user-supplied stacks */
 } off;
 
@@ -86,7 +87,7 @@ static const char *find_offsets(void)
 	    !db_offset(&off.cancelhandling, "pthread_cancelhandling") || !db_offset(&off.specific, "pthread_specific") ||
 	    !db_offset(&off.report_events, "pthread_report_events") ||
 	    !db_offset(&off.start_routine, "pthread_start_routine") ||
-	    !db_offset(&off.stack_user, "rtld_global__dl_stack_user"))
+	    !db_offset(&off.tls_offset, "link_map_l_tls_offset") || !db_offset(&off.stack_user, "rtld_global__dl_stack_user"))
 		return "libc does not describe struct pthread";
 	/* robust_prev, robust_head (24 bytes), cleanup, cleanup_jmp_buf, cancelhandling, flags, first key block */
 	off.robust_prev = off.cancelhandling - 48;
@@ -206,23 +207,36 @@ void grt__tcb_set_stack(struct g *gp)
 
 /* ---- static TLS of libraries loaded later ---- */
 
+/* How far below the thread pointer a module's TLS lies; 0: not in static TLS. dlpi_tls_data would say it only for a thread whose DTV
+ * has met the module. Under the loader's lock (dl_iterate_phdr). */
+static uintptr_t static_tls_offset(const struct dl_phdr_info *info)
+{
+	for (const struct link_map *lm = _r_debug.r_map; lm; lm = lm->l_next) {
+		if (lm->l_addr != info->dlpi_addr)
+			continue;
+		uintptr_t offset = *(const uintptr_t *)((const char *)lm + off.tls_offset);
+		return (intptr_t)offset > 0 ? offset : 0;
+	}
+	return 0;
+}
+
 static int add_image(struct dl_phdr_info *info, size_t size, void *arg)
 {
 	struct image_set *set = arg;
-	char *tp = grt__thread_pointer();
 	(void)size;
-	if (!info->dlpi_tls_modid || !info->dlpi_tls_data || set->n == TLS_IMAGES)
+	if (!info->dlpi_tls_modid || set->n == TLS_IMAGES)
 		return 0;
-	uintptr_t below = (uintptr_t)tp - (uintptr_t)info->dlpi_tls_data;
-	if ((char *)info->dlpi_tls_data >= tp || below > tls_size)
+	uintptr_t below = static_tls_offset(info);
+	if (below == 0 || below > tls_size)
 		return 0; /* dynamic TLS: in the DTV */
+	char *here = (char *)grt__thread_pointer() - below;
 	for (int i = 0; i < info->dlpi_phnum; i++) {
 		const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
 		if (ph->p_type != PT_TLS)
 			continue;
 		/* libc's own segment holds errno and the caches that outlive a task. */
 		uintptr_t errno_at = (uintptr_t)&errno;
-		if (errno_at - (uintptr_t)info->dlpi_tls_data < ph->p_memsz)
+		if (errno_at - (uintptr_t)here < ph->p_memsz)
 			continue;
 		set->image[set->n++] = (struct tls_image){below, (const void *)(info->dlpi_addr + ph->p_vaddr),
 		                                          (uint32_t)ph->p_filesz, (uint32_t)ph->p_memsz};
