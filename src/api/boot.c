@@ -67,7 +67,10 @@ static void boot(void)
 	grt__knobs_complain(procs);
 	grt__proc_init(procs < MAX_PROCS ? procs : MAX_PROCS);
 	grt__tcb_images_refresh();
+	/* Before there is a second thread: growing a shared descriptor table waits for the kernel's grace period, 15 ms. */
+	grt__signal_bell_open();
 	if (grt__sysmon_start(&why) != 0) {
+		grt__signal_bell_close();
 		stay_one_to_one(why);
 		return;
 	}
@@ -81,7 +84,6 @@ static void boot(void)
 	grt__crash_init();
 	grt__sync_spin = procs > 1 ? GRT_SYNC_SPIN : 0;
 	grt__preempt_off = grt__knobs.asyncpreemptoff;
-	grt__signal_bell_open();
 	grt__preempt_init();
 	grt__signal_init();
 	grt_store_release(&grt__state, GRT_BOOTED);

@@ -539,6 +539,13 @@ void grt__signal_bell_open(void)
 	bell_fd = (int)fd;
 }
 
+void grt__signal_bell_close(void)
+{
+	if (bell_fd >= 0)
+		grt__sys_close(bell_fd);
+	bell_fd = -1;
+}
+
 void grt__signal_bell_all(void)
 {
 	uint64_t all = GRT_MASK_ALL;
@@ -674,10 +681,6 @@ void grt__signal_fork_child(struct m *mp)
 	free_nodes = NULL;
 	grt__self.g->sigqueue = NULL;
 	grt__self.g->sigpending = 0;
-	if (bell_fd >= 0) {
-		/* a signalfd reports for the process that polls it, but its wait queue is the parent's */
-		grt__sys_close(bell_fd);
-		bell_fd = -1;
-	}
+	grt__signal_bell_close(); /* a signalfd reports for the process that polls it, but its wait queue is the parent's */
 	(void)mp;
 }
