@@ -1,7 +1,7 @@
 /*
  * What the runtime asks of a CPU. One folder per CPU implements it: switch.S, cpu.h (inline parts), sigctx.h (signal frames).
  *
- * The saved frame of a context, from its sp upwards (x86-64): mxcsr (4 bytes), x87 control word (2), padding to 16; r15 r14 r13
+ * The saved frame of a context, from its sp upwards (x86-64): mxcsr (4 bytes), x87 control word (2), x87 exception flags (2), 8 unused; r15 r14 r13
  * r12 rbx rbp; resume address.
  */
 #ifndef GRT_ARCH_ARCH_H
@@ -37,6 +37,10 @@ void grt__ctx_entry(void);
 /* Builds a context that will call fn(arg) on the stack ending at stack_hi; fn must not return. Inherits the caller's
  * floating-point control state, as a new kernel thread does. */
 void grt__ctx_make(struct grt_ctx *ctx, void *stack_hi, uintptr_t fs, void (*fn)(void *), void *arg);
+
+/* Makes a kernel thread of this process with the given thread pointer, which calls fn(arg) on the stack ending at stack_hi; fn must
+ * not return. Its id is stored in *tid before it runs and in the caller's view on return. The id or -errno. */
+long grt__clone_thread(void *stack_hi, uintptr_t tp, int32_t *tid, void (*fn)(void *), void *arg);
 
 /* Returns to the context saved in a signal frame (address of its struct rt_sigframe), on whatever kernel thread this is. */
 void grt__sigreturn(void *frame) __attribute__((noreturn));

@@ -53,6 +53,33 @@ static inline ucontext_t *grt__sigframe_copy(char *dst, void *vuc)
 	return copy;
 }
 
+/*
+ * The interrupted code is at, or just behind, a system call instruction (`0f 05`), and the runtime's own signal has been seen
+ * by the kernel as a handler with SA_RESTART. Two corrections, so that it was never there:
+ */
+/* The call will be restarted, but a handler of the program's without SA_RESTART is about to run: end it with EINTR. */
+static inline void grt__sigframe_end_call(void *vuc)
+{
+	greg_t *r = ((ucontext_t *)vuc)->uc_mcontext.gregs;
+	const unsigned char *pc = (const unsigned char *)r[REG_RIP];
+	if (pc[0] == 0x0f && pc[1] == 0x05) {
+		r[REG_RAX] = -4; /* -EINTR */
+		r[REG_RIP] += 2;
+	}
+}
+
+/* The call was ended with EINTR (one that never restarts), but no handler of the program's ran: again, if its number is known
+ * from the instruction before (`b8 imm32`: mov $nr, %eax). */
+static inline void grt__sigframe_redo_call(void *vuc)
+{
+	greg_t *r = ((ucontext_t *)vuc)->uc_mcontext.gregs;
+	const unsigned char *pc = (const unsigned char *)r[REG_RIP];
+	if (r[REG_RAX] == -4 && pc[-2] == 0x0f && pc[-1] == 0x05 && pc[-7] == 0xb8) {
+		r[REG_RAX] = pc[-6] | pc[-5] << 8 | pc[-4] << 16 | pc[-3] << 24;
+		r[REG_RIP] -= 2;
+	}
+}
+
 /* The siginfo inside a frame. */
 static inline siginfo_t *grt__sigframe_info(char *frame, void *uc, siginfo_t *info)
 {

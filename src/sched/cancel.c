@@ -12,6 +12,12 @@ void grt__cancel_prepare(void)
 	grt_store_release(&grt__cancel_used, 1);
 }
 
+void grt__cancel_act(void)
+{
+	grt__self.g->sigwait_set = 0; /* sigwait's frame is left behind */
+	grt__libc.pthread_testcancel();
+}
+
 void grt__cancel(struct g *gp)
 {
 	if (!grt__task_alive(gp)) /* ended, not joined: its outcome stands */

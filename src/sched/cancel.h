@@ -47,6 +47,9 @@ GRT_ALWAYS_INLINE bool grt__cancel_due_async(void)
 	return grt_unlikely(grt_load_relaxed(&grt__cancel_used)) && grt__tcb_cancel_due(true);
 }
 
+/* Task, outside critical sections, a cancellation is due: begins to unwind. Returns only if it is no longer due. */
+void grt__cancel_act(void);
+
 /* Any thread, normal context. What every pthread_cancel does first: the machinery of libc is made ready. */
 void grt__cancel_prepare(void);
 

@@ -3,7 +3,6 @@
 #include "sched/stack.h"
 #include "sched/tcb.h"
 #include <errno.h>
-#include <pthread.h>
 
 enum { M_STACK = 128 << 10, GSIGNAL_STACK = 64 << 10 };
 
@@ -199,7 +198,9 @@ void grt__wake_p_stuck(void)
 
 void grt__handoff_p(struct p *pp)
 {
-	if (!grt__runq_empty(pp) || grt_load_relaxed(&sched.globq_size)) {
+	int64_t timer = grt_load_relaxed(&pp->timer0);
+	if (!grt__runq_empty(pp) || grt_load_relaxed(&sched.globq_size) ||
+	    (timer != GRT_FOREVER && timer <= grt__nanotime())) {
 		grt__start_m(pp, false);
 		return;
 	}
@@ -208,6 +209,8 @@ void grt__handoff_p(struct p *pp)
 	grt_unlock(&sched.lock);
 	if (grt__work_waits())
 		grt__wake_p(NULL);
+	if (timer < grt_load_relaxed(&sched.promised)) /* its M looked after them; nobody does now */
+		grt__sysmon_promise(timer);
 }
 
 /* ---- the loop on g0 ---- */
@@ -280,19 +283,9 @@ static void m_init(struct m *mp)
 	grt_unlock(&sched.lock);
 }
 
-static void *m_main(void *arg)
+static void m_main(void *arg)
 {
 	struct m *mp = arg;
-	grt__self.g = &mp->g0;
-	grt__self.m = mp;
-	grt__self.crit = 1;
-	mp->cur = &grt__self;
-	mp->g0.tls = &grt__self;
-	mp->g0.tcb = grt__thread_pointer();
-	mp->g0.ctx.fs = (uintptr_t)mp->g0.tcb;
-	mp->g0.stack_lo = mp->stack;
-	mp->g0.stack_hi = (char *)mp->g0.tcb;
-	mp->tid = grt__sys_gettid();
 	mp->kmask = 0;
 	grt__m_set_mask(mp, GRT_MASK_ALL);
 	set_gsignal(mp);
@@ -301,28 +294,41 @@ static void *m_main(void *arg)
 	grt__m_loop(mp);
 }
 
+/* One mapping for everything an M needs: [guard | gsignal | stack | DTV | struct m, static TLS, struct pthread]. */
+static struct m *m_alloc(void)
+{
+	enum { DTV_BYTES = 16384 };
+	size_t align = grt__tcb_align(), tls = grt__tcb_size() + align, m_size = (sizeof(struct m) + 63) & ~63ul;
+	size_t top = (tls + m_size + 4095) & ~4095ul;
+	char *lo = grt__stack_plain(GSIGNAL_STACK + M_STACK + DTV_BYTES + top);
+	if (!lo)
+		return NULL;
+	char *dtv = lo + GSIGNAL_STACK + M_STACK, *end = dtv + DTV_BYTES + top;
+	struct m *mp = (struct m *)(dtv + DTV_BYTES);
+	struct g *g0 = &mp->g0;
+	mp->gsignal = lo;
+	mp->gsignal_size = GSIGNAL_STACK;
+	g0->is_g0 = 1;
+	g0->stack_lo = lo + GSIGNAL_STACK;
+	g0->stack_hi = dtv;
+	g0->tcb = (void *)((uintptr_t)(end - grt__tcb_pthread_size()) & ~(align - 1));
+	g0->ctx.fs = (uintptr_t)g0->tcb;
+	if (grt__tcb_make_bare(g0, dtv, DTV_BYTES) < 0)
+		return NULL;
+	g0->tls->m = mp;
+	mp->cur = g0->tls;
+	return mp;
+}
+
 struct m *grt__m_new(void)
 {
 	if (sched.nm_live >= MAX_MS)
 		grt__throw("thread exhaustion: the process needs more than %d kernel threads", MAX_MS);
-	size_t m_size = (sizeof(struct m) + 4095) & ~4095ul;
-	struct m *mp = grt__os_alloc(m_size);
-	char *stack = grt__stack_plain(M_STACK + GSIGNAL_STACK);
-	if (!mp || !stack)
+	struct m *mp = m_alloc();
+	if (!mp)
 		return NULL;
-	mp->gsignal = stack;
-	mp->gsignal_size = GSIGNAL_STACK;
-	mp->stack = stack + GSIGNAL_STACK;
-	mp->stack_size = M_STACK;
-	pthread_attr_t attr;
-	unsigned long thread;
-	grt__libc.pthread_attr_init(&attr);
-	grt__libc.pthread_attr_setstack(&attr, mp->stack, M_STACK);
-	grt__libc.pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	m_init(mp);
-	int r = grt__libc.pthread_create(&thread, &attr, m_main, mp);
-	grt__libc.pthread_attr_destroy(&attr);
-	if (r != 0) {
+	if (grt__clone_thread(mp->g0.stack_hi, mp->g0.ctx.fs, &mp->tid, m_main, mp) < 0) {
 		/* stays in allm with tid 0: everybody skips it */
 		grt_lock(&sched.lock);
 		sched.nm_live--;
@@ -394,7 +400,8 @@ void grt__m_fork_child(struct m *mp)
 	sched.midle = NULL;
 	sched.nmidle = 0;
 	sched.globq_head = sched.globq_tail = NULL;
-	sched.globq_size = 0;
+	sched.urgq_head = sched.urgq_tail = NULL;
+	sched.globq_size = sched.urgq_size = 0;
 	sched.pidle = NULL;
 	sched.npidle = 0;
 	sched.nspinning = sched.nretaken = sched.want_m = sched.m_starting = 0;

@@ -127,8 +127,11 @@ static bool take_back(struct m *mp, struct g *gp)
 struct m *grt__enter_slow(struct m *mp)
 {
 	/* A cancellation unwound out of a blocking section (cancel.h). */
-	if (grt_unlikely(grt__self.in_block) && take_back(mp, grt__self.g))
-		return mp;
+	if (grt_unlikely(grt__self.in_block)) {
+		grt__self.g->sigwait_set = 0;
+		if (take_back(mp, grt__self.g))
+			return mp;
+	}
 	for (;;) {
 		struct p *pp = mp->p;
 		uint64_t word = grt_load_acquire(&pp->word);
@@ -154,7 +157,7 @@ struct m *grt__enter_slow(struct m *mp)
 		if (grt__acquire_idle_p(mp))
 			return mp;
 		grt_store_relaxed(&gp->status, G_RUNNABLE);
-		grt__switch(mp, gp, &mp->g0, grt__commit_globq, gp);
+		grt__switch(mp, gp, &mp->g0, grt__self.was_blocked ? grt__commit_urgq : grt__commit_globq, gp);
 		return grt__self.m;
 	}
 }
@@ -181,7 +184,7 @@ void grt__leave_slow(bool act)
 		grt__self.crit = 0;
 		grt_barrier();
 		if (act && (due & ATTN_SIGNAL) && grt__cancel_due_async())
-			grt__libc.pthread_testcancel();
+			grt__cancel_act();
 		if (grt_likely(!grt__self.attention))
 			return;
 		grt__enter(); /* something came in between */
@@ -233,8 +236,11 @@ void grt__block_exit(void)
 	grt__self.crit++;
 	grt_barrier();
 	struct m *mp = grt__self.m;
-	if (grt_unlikely(!take_back(mp, grt__self.g)))
+	if (grt_unlikely(!take_back(mp, grt__self.g))) {
+		grt__self.was_blocked = 1;
 		grt__enter_slow(mp);
+		grt__self.was_blocked = 0;
+	}
 	grt__leave();
 }
 

@@ -2,8 +2,7 @@
  * Asynchronous preemption (DESIGN 4.5).
  *
  * The runtime's signal interrupts the M; the handler runs on gsignal. If the interrupted code is a task's own (not ours, not
- * libc's: that may hold a lock of libc's, and then others would sleep in the kernel for a task that is not running), the
- * kernel's frame is copied into a buffer of the task's and the M goes on with another task. The copy is resumed by sigreturn, on any
+ * the loader's), the kernel's frame is copied into a buffer of the task's and the M goes on with another task. The copy is resumed by sigreturn, on any
  * M: nothing is pushed on the task's stack, so it works on whatever stack SP was, however little of it was left.
  */
 #include "arch/sigctx.h"
@@ -18,10 +17,10 @@ uint32_t grt__preempt_off;
 struct text {
 	uintptr_t lo, hi;
 };
-enum { TEXTS = 8, RESUME_STACK = 2048 };
+enum { RESUME_STACK = 2048 };
 static struct text ours;              /* libgrt */
-static struct text libc_texts[TEXTS]; /* libc, the loader, the vDSO */
-static uint32_t nlibc_texts;
+static struct text libc;              /* a task may hold a lock of libc's here */
+static struct text loader;            /* here it may hold the one that making an M takes */
 
 static bool within(const struct text *t, uintptr_t pc)
 {
@@ -31,14 +30,6 @@ static bool within(const struct text *t, uintptr_t pc)
 bool grt__pc_is_ours(uintptr_t pc)
 {
 	return within(&ours, pc);
-}
-
-static bool pc_is_libc(uintptr_t pc)
-{
-	for (uint32_t i = 0; i < nlibc_texts; i++)
-		if (within(&libc_texts[i], pc))
-			return true;
-	return false;
 }
 
 static bool ends_with_part(const char *path, const char *part)
@@ -74,9 +65,10 @@ static int note_text(struct dl_phdr_info *info, size_t size, void *arg)
 		return 0;
 	}
 	const char *name = info->dlpi_name ? info->dlpi_name : "";
-	if ((ends_with_part(name, "libc.so.") || ends_with_part(name, "ld-linux") || ends_with_part(name, "linux-vdso")) &&
-	    nlibc_texts < TEXTS)
-		libc_texts[nlibc_texts++] = t;
+	if (ends_with_part(name, "libc.so."))
+		libc = t;
+	if (ends_with_part(name, "ld-linux"))
+		loader = t;
 	return 0;
 }
 
@@ -153,9 +145,11 @@ static void preempt_now(struct m *mp, struct g *gp, void *uc)
 	gp->preempted = 1;
 	grt_store_relaxed(&gp->status, G_RUNNABLE);
 	mp->kmask = ~0ull; /* as the kernel set it for this handler */
+	/* Inside libc it may hold a lock that others will sleep for in the kernel, each on an M of its own: it comes back soon. */
+	grt_commit commit = within(&libc, grt__uc_pc(uc)) ? grt__commit_urgq : grt__commit_globq;
 	if (has_p)
-		grt__schedule_jump(mp, grt__commit_globq, gp);
-	grt__switch(mp, NULL, &mp->g0, grt__commit_globq, gp);
+		grt__schedule_jump(mp, commit, gp);
+	grt__switch(mp, NULL, &mp->g0, commit, gp);
 }
 
 /* The runtime's signal, on gsignal (or, on a foreign thread or sysmon, wherever), everything blocked. */
@@ -176,15 +170,21 @@ static void on_runtime_signal(int sig, siginfo_t *info, void *uc)
 	struct m *mp = grt__self.m;
 	grt__self.crit = 1;
 	grt_barrier();
-	if (pending) /* they are delivered when this handler returns */
-		grt__signal_flush_queue(mp, gp, grt__uc_mask(uc));
 	if (grt_unlikely(grt__cancel_due_async()) && !grt__self.in_vfork) {
+		if (pending)
+			grt__signal_flush_queue(mp, gp, grt__uc_mask(uc));
 		grt_barrier();
 		grt__self.crit = 0;
 		grt__signal_cancel(info, uc);
 	}
+	if (pending) { /* they are delivered when this handler returns */
+		if (grt__signal_flush_queue(mp, gp, grt__uc_mask(uc)) && grt__self.in_block)
+			grt__sigframe_end_call(uc);
+	} else if (grt__self.in_block) {
+		grt__sigframe_redo_call(uc);
+	}
 	uintptr_t pc = grt__uc_pc(uc);
-	if (grt__self.in_block || grt__self.in_vfork || grt__preempt_off || pc_is_libc(pc))
+	if (grt__self.in_block || grt__self.in_vfork || grt__preempt_off || within(&loader, pc))
 		;
 	else if (within(&ours, pc))
 		grt__self.attention |= ATTN_PREEMPT;
@@ -196,7 +196,6 @@ static void on_runtime_signal(int sig, siginfo_t *info, void *uc)
 
 void grt__preempt_init(void)
 {
-	nlibc_texts = 0;
 	dl_iterate_phdr(note_text, NULL);
 	struct grt_ksigaction act = {
 		.handler = (void *)on_runtime_signal,

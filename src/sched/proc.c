@@ -44,11 +44,38 @@ void grt__globq_put(struct g *gp)
 	grt_unlock(&sched.lock);
 }
 
+void grt__urgq_put(struct g *gp)
+{
+	grt_lock(&sched.lock);
+	gp->sched_next = NULL;
+	if (sched.urgq_tail)
+		sched.urgq_tail->sched_next = gp;
+	else
+		sched.urgq_head = gp;
+	sched.urgq_tail = gp;
+	grt_store_relaxed(&sched.urgq_size, sched.urgq_size + 1);
+	grt_store_relaxed(&sched.globq_size, sched.globq_size + 1);
+	grt_unlock(&sched.lock);
+}
+
+static struct g *urgq_pop_locked(void)
+{
+	struct g *gp = sched.urgq_head;
+	if (!gp)
+		return NULL;
+	sched.urgq_head = gp->sched_next;
+	if (!sched.urgq_head)
+		sched.urgq_tail = NULL;
+	grt_store_relaxed(&sched.urgq_size, sched.urgq_size - 1);
+	grt_store_relaxed(&sched.globq_size, sched.globq_size - 1);
+	return gp;
+}
+
 static struct g *globq_pop_locked(void)
 {
 	struct g *gp = sched.globq_head;
 	if (!gp)
-		return NULL;
+		return urgq_pop_locked();
 	sched.globq_head = gp->sched_next;
 	if (!sched.globq_head)
 		sched.globq_tail = NULL;
@@ -174,6 +201,14 @@ static struct g *globq_get(struct p *pp, uint32_t max)
 	return gp;
 }
 
+static struct g *urgq_get(void)
+{
+	grt_lock(&sched.lock);
+	struct g *gp = urgq_pop_locked();
+	grt_unlock(&sched.lock);
+	return gp;
+}
+
 /* Takes half of victim's queue into pp's (empty) one; returns one of them. */
 static struct g *steal_from(struct p *pp, struct p *victim, bool take_next)
 {
@@ -258,6 +293,8 @@ struct g *grt__pick_local(struct m *mp)
 	struct g *gp;
 	if (grt_unlikely(grt_load_relaxed(&pp->timer0) != GRT_FOREVER))
 		grt__timers_run(pp, grt__nanotime());
+	if (grt_unlikely(grt_load_relaxed(&sched.urgq_size)) && (pp->urgent_turn ^= 1) && (gp = urgq_get()))
+		return gp;
 	if (grt_unlikely(pp->schedtick % 61 == 0) && (gp = globq_get(pp, 1)))
 		return gp;
 	if ((gp = runq_get(pp)))
@@ -345,6 +382,16 @@ struct g *grt__find_runnable(struct m *mp)
 
 /* ---- switching ---- */
 
+/* The kernel's mask is not `to`'s. Signals that `to` blocks must be blocked from here on; those it takes are opened when it leaves
+ * its critical section, or by its sigreturn: opened here, their handlers could only be put off again. */
+static void fit_mask(struct m *mp, struct g *to)
+{
+	if (to->preempted || (to->sigmask & ~mp->kmask))
+		grt__m_set_mask(mp, GRT_MASK_ALL);
+	if (!to->preempted)
+		to->tls->attention |= ATTN_SIGNAL;
+}
+
 void grt__switch(struct m *mp, struct g *from, struct g *to, grt_commit commit, void *arg)
 {
 	grt_invariant(from != to && to->tls->crit >= 1 && grt__self.crit >= 1);
@@ -358,9 +405,8 @@ void grt__switch(struct m *mp, struct g *from, struct g *to, grt_commit commit, 
 			to->tls->attention |= ATTN_SIGNAL;
 		if (grt_unlikely(mp->p->timer0 < grt_load_relaxed(&sched.promised)))
 			grt__sysmon_promise(mp->p->timer0);
-		uint64_t mask = grt_unlikely(to->preempted) ? GRT_MASK_ALL : to->sigmask;
-		if (grt_unlikely(mask != mp->kmask))
-			grt__m_set_mask(mp, mask);
+		if (grt_unlikely(to->preempted || to->sigmask != mp->kmask))
+			fit_mask(mp, to);
 	} else {
 		mp->curg = NULL;
 	}
@@ -403,6 +449,13 @@ void grt__schedule_jump(struct m *mp, grt_commit commit, void *arg)
 void grt__commit_globq(void *gp)
 {
 	grt__globq_put(gp);
+	if (grt_load_relaxed(&sched.sysmon_asleep))
+		grt__sysmon_wake();
+}
+
+void grt__commit_urgq(void *gp)
+{
+	grt__urgq_put(gp);
 	if (grt_load_relaxed(&sched.sysmon_asleep))
 		grt__sysmon_wake();
 }

@@ -30,7 +30,9 @@ struct grt_sched {
 
 	/* sched lock; sizes also read without it */
 	struct g *globq_head, *globq_tail;
-	uint32_t globq_size; /* atomic */
+	uint32_t globq_size; /* atomic: both queues */
+	struct g *urgq_head, *urgq_tail; /* back from the kernel, where they lost their P: every other pick is one of these */
+	uint32_t urgq_size;              /* atomic */
 	struct p *pidle;
 	uint32_t npidle; /* atomic */
 	struct m *midle;
@@ -66,6 +68,7 @@ void grt__runq_put(struct p *pp, struct g *gp, bool next);
 bool grt__runq_empty(const struct p *pp);
 uint32_t grt__runq_size(const struct p *pp);
 void grt__globq_put(struct g *gp);
+void grt__urgq_put(struct g *gp);
 struct g *grt__globq_get_locked(struct p *pp, uint32_t max);
 /* Something waits on any queue, or a timer is due. */
 bool grt__work_waits(void);
@@ -82,6 +85,7 @@ void grt__schedule(struct m *mp, struct g *gp, grt_commit commit, void *arg);
 void grt__schedule_jump(struct m *mp, grt_commit commit, void *arg) GRT_NORETURN;
 /* commit functions */
 void grt__commit_globq(void *gp);
+void grt__commit_urgq(void *gp);
 void grt__commit_runq(void *gp);
 
 /* ---- m.c ---- */

@@ -1,13 +1,15 @@
 #include "sched/signal.h"
 #include "arch/sigctx.h"
 #include "os/os.h"
-#include "sched/tcb.h"
+#include "sched/cancel.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 
 #define SA_RESTORER_FLAG 0x04000000ul
 enum { NSIG_MAX = 64, VERSIONS = 4 };
+/* si_code of a signal that was put off and sent again: the kernel lets any thread send it. The true code is in si_errno. */
+enum { SI_PUT_OFF = -61 };
 
 void (*grt__signal_crash_hook)(int sig, siginfo_t *info, void *ucontext);
 bool grt__signal_crash_on = true;
@@ -124,6 +126,16 @@ void grt__signal_deliver(struct m *mp, struct g *gp)
 
 /* ---- directed signals ---- */
 
+/* Only the thread whose id is the process's may queue a siginfo with a code that the kernel uses itself; tgkill makes the same
+ * SI_TKILL from any. */
+static void send_to_thread(int tid, siginfo_t *info)
+{
+	if (info->si_code == SI_TKILL)
+		grt__sys_tgkill(grt__sched.pid, tid, info->si_signo);
+	else
+		grt__sys_tgsigqueue(grt__sched.pid, tid, info->si_signo, info);
+}
+
 static struct g_signal *node_get_locked(void)
 {
 	if (!free_nodes) {
@@ -183,6 +195,15 @@ int grt__signal_send(struct g *gp, int sig, const siginfo_t *info)
 		grt__enter();
 	grt_lock(&signal_lock);
 	struct g_signal **tail = &gp->sigqueue, *n;
+	if (gp->sigwait_set & BIT(sig)) { /* it sits in the kernel, on its M, waiting for just this */
+		siginfo_t copy = *info;
+		copy.si_signo = sig;
+		send_to_thread(gp->m->tid, &copy);
+		grt_unlock(&signal_lock);
+		if (task)
+			grt__leave();
+		return 0;
+	}
 	for (; (n = *tail); tail = &n->next)
 		if (n->info.si_signo == sig && sig < 34)
 			break; /* a standard signal is pending once */
@@ -194,7 +215,7 @@ int grt__signal_send(struct g *gp, int sig, const siginfo_t *info)
 	}
 	grt_store_seqcst(&gp->sigpending, 1);
 	grt_unlock(&signal_lock);
-	if (n && (!(gp->sigmask & BIT(sig)) || gp->in_sigwait))
+	if (n && !(gp->sigmask & BIT(sig)))
 		prod(gp);
 	if (n && gp == grt__self.g && task)
 		grt__self.attention |= ATTN_SIGNAL;
@@ -203,11 +224,10 @@ int grt__signal_send(struct g *gp, int sig, const siginfo_t *info)
 	return n ? 0 : -EAGAIN;
 }
 
-void grt__signal_flush_queue(struct m *mp, struct g *gp, uint64_t mask)
+bool grt__signal_flush_queue(struct m *mp, struct g *gp, uint64_t mask)
 {
+	bool hard = false;
 	(void)mp;
-	if (gp->in_sigwait)
-		mask = 0;
 	/* With crit set and signals blocked here, and the lock's other holders running elsewhere, this wait is short. */
 	grt_lock(&signal_lock);
 	struct g_signal **link = &gp->sigqueue, *n;
@@ -216,13 +236,62 @@ void grt__signal_flush_queue(struct m *mp, struct g *gp, uint64_t mask)
 			link = &n->next;
 			continue;
 		}
-		grt__sys_tgsigqueue(grt__sched.pid, grt__sys_gettid(), n->info.si_signo, &n->info);
+		send_to_thread(grt__sys_gettid(), &n->info);
+		const struct grt_ksigaction *act = action_of(n->info.si_signo);
+		hard |= act->handler != SIG_DFL && act->handler != SIG_IGN && !(act->flags & SA_RESTART);
 		*link = n->next;
 		n->next = free_nodes;
 		free_nodes = n;
 	}
 	grt_store_seqcst(&gp->sigpending, 0); /* what stays is looked at when the mask opens */
 	grt_unlock(&signal_lock);
+	return hard;
+}
+
+uint64_t grt__signal_queued(struct g *gp)
+{
+	uint64_t set = 0;
+	grt__enter();
+	grt_lock(&signal_lock);
+	for (struct g_signal *n = gp->sigqueue; n; n = n->next)
+		set |= BIT(n->info.si_signo);
+	grt_unlock(&signal_lock);
+	grt__leave();
+	return set;
+}
+
+int grt__sigwait_begin(uint64_t set, siginfo_t *info)
+{
+	struct g *gp = grt__self.g;
+	struct g_signal **best = NULL;
+	int sig = 0;
+	grt__enter();
+	grt_lock(&signal_lock);
+	for (struct g_signal **link = &gp->sigqueue; *link; link = &(*link)->next)
+		if (set & BIT((*link)->info.si_signo) && (!best || (*link)->info.si_signo < (*best)->info.si_signo))
+			best = link;
+	if (best) {
+		struct g_signal *n = *best;
+		*info = n->info;
+		sig = info->si_signo;
+		*best = n->next;
+		n->next = free_nodes;
+		free_nodes = n;
+	} else {
+		gp->sigwait_set = set;
+	}
+	grt_unlock(&signal_lock);
+	grt__leave();
+	return sig;
+}
+
+void grt__sigwait_end(void)
+{
+	grt__enter();
+	grt_lock(&signal_lock);
+	grt__self.g->sigwait_set = 0;
+	grt_unlock(&signal_lock);
+	grt__leave();
 }
 
 /* ---- the program's handlers ---- */
@@ -306,7 +375,7 @@ static void die(int sig, siginfo_t *info, void *uc)
 	grt__sys_sigaction(sig, &dfl, NULL);
 	if (!synchronous(sig, info)) {
 		uint64_t only = BIT(sig);
-		grt__sys_tgsigqueue(grt__sys_getpid(), grt__sys_gettid(), sig, info);
+		grt__sys_tgkill(grt__sys_getpid(), grt__sys_gettid(), sig);
 		grt__sys_sigprocmask(SIG_UNBLOCK, &only, NULL);
 	}
 	/* a fault comes again when the instruction is executed again, with the right context for the core */
@@ -316,7 +385,10 @@ static void die(int sig, siginfo_t *info, void *uc)
 static void put_off(int sig, siginfo_t *info, void *uc)
 {
 	struct m *mp = grt__self.m;
-	grt__sys3(SYS_rt_sigqueueinfo, grt__sys_getpid(), sig, info);
+	siginfo_t again = *info;
+	again.si_errno = info->si_code;
+	again.si_code = SI_PUT_OFF;
+	grt__sys3(SYS_rt_sigqueueinfo, grt__sys_getpid(), sig, &again);
 	grt__uc_mask(uc) = GRT_MASK_ALL;
 	if (mp)
 		mp->kmask = GRT_MASK_ALL;
@@ -334,6 +406,10 @@ static void run_foreign(int sig, siginfo_t *info, void *uc, const struct grt_ksi
 
 static void sig_entry(int sig, siginfo_t *info, void *uc)
 {
+	if (info->si_code == SI_PUT_OFF) {
+		info->si_code = info->si_errno;
+		info->si_errno = 0;
+	}
 	struct grt_ksigaction act = *action_of(sig);
 	struct g *gp = grt__self.g;
 	bool sync = synchronous(sig, info);
@@ -360,13 +436,12 @@ static void sig_entry(int sig, siginfo_t *info, void *uc)
 	dispatch(sig, info, uc, &act, grt__uc_mask(uc));
 }
 
-/* Does not return, unless the task has begun to exit meanwhile. */
 static void cancel_now(int sig, siginfo_t *info, void *uc)
 {
 	(void)sig;
 	(void)info;
 	(void)uc;
-	grt__libc.pthread_testcancel();
+	grt__cancel_act();
 }
 
 void grt__signal_cancel(siginfo_t *info, void *uc)

@@ -38,6 +38,12 @@ int grt__signal_send(struct g *gp, int sig, const siginfo_t *info);
 void grt__signal_prod(struct g *gp, bool kick);
 /* Runtime's signal handler, crit 0: on its return the task acts on its cancellation. */
 void grt__signal_cancel(siginfo_t *info, void *uc) GRT_NORETURN;
+/* Signals queued for gp (the calling task) that it blocks. */
+uint64_t grt__signal_queued(struct g *gp);
+/* Task, around a sigwait-like call: takes a queued signal of the set (returns it, *info filled), or returns 0 and has directed
+ * signals of the set sent to the task's M until grt__sigwait_end. The call must follow inside a blocking section. */
+int grt__sigwait_begin(uint64_t set, siginfo_t *info);
+void grt__sigwait_end(void);
 /* A parked task runs again without having been woken. */
 void grt__interrupt(struct g *gp);
 /* The calling task's mask was changed behind our back by libc (siglongjmp): note it. */
@@ -53,8 +59,9 @@ void grt__signal_fork_child(struct m *mp);
 extern void (*grt__signal_crash_hook)(int sig, siginfo_t *info, void *ucontext);
 extern bool grt__signal_crash_on; /* install our handler for fatal signals left at default */
 
-/* Sends gp's queued signals that `mask` lets through to its own kernel thread. All signals blocked, critical. */
-void grt__signal_flush_queue(struct m *mp, struct g *gp, uint64_t mask);
+/* Sends gp's queued signals that `mask` lets through to its own kernel thread. All signals blocked, critical. True if one of them
+ * has a handler without SA_RESTART. */
+bool grt__signal_flush_queue(struct m *mp, struct g *gp, uint64_t mask);
 /* Runtime's signal handler: the broadcast that this thread has not run yet. */
 void grt__broadcast_run(void);
 bool grt__pc_is_ours(uintptr_t pc);

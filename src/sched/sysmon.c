@@ -20,7 +20,7 @@
 
 #define sched grt__sched
 
-enum { SLICE_NS = 10000000, FIRST_LOOK_NS = 20000, LAST_LOOK_NS = 10000000, SYSMON_STACK = 128 << 10 };
+enum { SLICE_NS = 10000000, URGENT_SLICE_NS = 1000000, URGENT_LOOK_NS = 500000, PREEMPT_TRIES = 64, PREEMPT_AGAIN_NS = 100000, FIRST_LOOK_NS = 20000, LAST_LOOK_NS = 10000000, SYSMON_STACK = 128 << 10 };
 
 void (*grt__schedtrace_hook)(int64_t now);
 int64_t grt__schedtrace_next = GRT_FOREVER; /* when the hook wants to run again */
@@ -97,7 +97,7 @@ static bool retake_running(struct p *pp, struct m *mp, uint64_t word)
 }
 
 /* One P. True if something was done. */
-static bool look_at_p(struct p *pp, int64_t now, bool waits)
+static bool look_at_p(struct p *pp, int64_t now, bool waits, int64_t slice)
 {
 	uint64_t word = grt_load_acquire(&pp->word);
 	uint32_t schedtick = grt_load_relaxed(&pp->schedtick), syscalltick = grt_load_relaxed(&pp->syscalltick);
@@ -106,6 +106,7 @@ static bool look_at_p(struct p *pp, int64_t now, bool waits)
 		pp->seen_schedtick = schedtick;
 		pp->seen_syscalltick = syscalltick;
 		pp->seen_when = now;
+		pp->preempt_tries = 0;
 		return false;
 	}
 	if (!waits)
@@ -127,10 +128,14 @@ static bool look_at_p(struct p *pp, int64_t now, bool waits)
 		grt__handoff_p(pp);
 		return true;
 	}
-	if (now - pp->seen_when >= SLICE_NS && now - pp->preempt_sent >= SLICE_NS && !grt__preempt_off) {
-		pp->preempt_sent = now;
-		grt__preempt_kick(mp);
-		return true;
+	if (now - pp->seen_when >= slice && !grt__preempt_off) {
+		/* A task that was inside the loader or the runtime goes on: ask again soon. */
+		if (pp->preempt_tries < PREEMPT_TRIES || now - pp->preempt_sent >= slice) {
+			pp->preempt_tries++;
+			pp->preempt_sent = now;
+			grt__preempt_kick(mp);
+			return true;
+		}
 	}
 	return false;
 }
@@ -150,7 +155,7 @@ static void call_in_retaken(void)
 }
 
 /* An idle P while a task waits in some queue: nobody was woken because its waker was expected to park. */
-static bool rouse(void)
+static bool rouse(int64_t now)
 {
 	if (!grt_load_relaxed(&sched.npidle) || grt_load_relaxed(&sched.nspinning))
 		return false;
@@ -162,7 +167,7 @@ static bool rouse(void)
 		grt__wake_p_stuck();
 		return true;
 	}
-	if (grt_load_relaxed(&sched.globq_size)) {
+	if (grt_load_relaxed(&sched.globq_size) || grt__timers_earliest() <= now) {
 		grt__wake_p(NULL);
 		return true;
 	}
@@ -262,17 +267,19 @@ static void loop(void)
 			make_m();
 		keep_promise(now);
 		bool moved = anything_moved();
-		bool waits = work_or_timer_waits(now), acted = waits && rouse();
+		bool waits = work_or_timer_waits(now), acted = waits && rouse(now);
+		/* A task that comes back from the kernel or from a timer has used little of its share: it need not wait a slice. */
+		bool urgent = grt_load_relaxed(&sched.urgq_size) || grt__timers_earliest() <= now;
 		uint32_t n = grt_load_relaxed(&sched.nprocs);
 		for (uint32_t i = 0; i < n; i++)
-			acted |= look_at_p(sched.allp[i], now, waits);
+			acted |= look_at_p(sched.allp[i], now, waits, urgent ? URGENT_SLICE_NS : SLICE_NS);
 		bool retaken = grt_load_relaxed(&sched.nretaken) != 0;
 		if (retaken && waits)
 			call_in_retaken();
 		quiet = waits || moved || retaken ? 0 : quiet + 1;
 		if (acted)
-			pause = FIRST_LOOK_NS;
-		wait_until(now + pause);
+			pause = pause < PREEMPT_AGAIN_NS ? pause : PREEMPT_AGAIN_NS;
+		wait_until(now + (urgent && pause > URGENT_LOOK_NS ? URGENT_LOOK_NS : pause));
 		if (!acted && pause < LAST_LOOK_NS)
 			pause = pause * 2 < LAST_LOOK_NS ? pause * 2 : LAST_LOOK_NS;
 	}

@@ -382,14 +382,32 @@ static void set_fields(struct g *gp)
 	tls->in_block = 0;
 }
 
-int grt__tcb_make(struct g *gp)
+static void prepare_header(char *tcb)
 {
-	char *tcb = gp->tcb, *self = grt__thread_pointer();
+	char *self = grt__thread_pointer();
 	*(void **)tcb = tcb;
 	*(void **)(tcb + 16) = tcb;
 	*(int *)(tcb + 24) = 1;              /* multiple_threads */
 	memcpy(tcb + 0x28, self + 0x28, 16); /* stack and pointer guard */
+}
+
+int grt__tcb_make(struct g *gp)
+{
+	char *tcb = gp->tcb;
+	prepare_header(tcb);
 	if (!dl_allocate_tls(tcb))
+		return -ENOMEM;
+	set_fields(gp);
+	return 0;
+}
+
+int grt__tcb_make_bare(struct g *gp, void *dtv, size_t bytes)
+{
+	char *tcb = gp->tcb;
+	*(size_t *)dtv = bytes / 16 - 2; /* dtv[-1].counter; large enough, so that libc never reallocates it */
+	*(void **)(tcb + 8) = (char *)dtv + 16;
+	prepare_header(tcb);
+	if (!dl_allocate_tls_init(tcb, true))
 		return -ENOMEM;
 	set_fields(gp);
 	return 0;

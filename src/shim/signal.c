@@ -146,6 +146,14 @@ GRT_EXPORT int sigprocmask(int how, const sigset_t *set, sigset_t *old)
 	return grt__shim_errno(set_mask(how, set, old));
 }
 
+GRT_EXPORT int sigpending(sigset_t *set)
+{
+	int r = REAL(sigpending)(set);
+	if (r == 0 && grt__on_task())
+		set_of(set, mask_of(set) | grt__signal_queued(grt__self.g));
+	return r;
+}
+
 GRT_EXPORT int sigaltstack(const stack_t *ss, stack_t *old)
 {
 	if (!grt__on_task())
@@ -174,6 +182,14 @@ GRT_EXPORT int pthread_kill(pthread_t thread, int sig)
 	if (!booted() || !grt__g_of_pthread((void *)thread))
 		return REAL(pthread_kill)(thread, sig);
 	return send_directed(thread, sig, SI_TKILL, NULL);
+}
+
+/* libc's asks for its kernel thread's id and signals that: the task may have moved in between. */
+GRT_EXPORT int raise(int sig)
+{
+	if (!grt__on_task())
+		return REAL(raise)(sig);
+	return grt__shim_errno(-pthread_kill(pthread_self(), sig));
 }
 
 GRT_EXPORT int pthread_sigqueue(pthread_t thread, int sig, const union sigval value)

@@ -2,7 +2,9 @@
  * sys/wait.h, the waiting part of signal.h, System V and POSIX queues, aio.h and netdb.h completions: calls that wait for
  * something other than a descriptor.
  */
+#include "sched/signal.h"
 #include "shim/shim.h"
+#include <string.h>
 
 int __xpg_sigpause(int sig);
 int __sigpause(int sig_or_mask, int is_sig);
@@ -38,19 +40,53 @@ GRT_EXPORT pid_t wait4(pid_t pid, int *status, int options, struct rusage *usage
 
 /* ---- signals: they must arrive while the kernel has this task's mask, so the M waits in the kernel ---- */
 
+/* Directed signals of a task are queued on it, not in the kernel: look there first. */
+static int wait_for_signal(const sigset_t *set, siginfo_t *info, const struct timespec *timeout)
+{
+	siginfo_t mine;
+	uint64_t mask;
+
+	if (!grt__on_task())
+		return REAL(sigtimedwait)(set, info, timeout);
+	memcpy(&mask, set, sizeof mask);
+	int sig = grt__sigwait_begin(mask, &mine);
+	if (sig > 0) {
+		if (info != NULL)
+			*info = mine;
+		return sig;
+	}
+	sig = GRT_BLOCKING(int, true, REAL(sigtimedwait)(set, info, timeout));
+	int saved_errno = errno;
+	grt__sigwait_end();
+	errno = saved_errno;
+	return sig;
+}
+
 GRT_EXPORT int sigwait(const sigset_t *set, int *sig)
 {
-	return GRT_BLOCKING(int, true, REAL(sigwait)(set, sig));
+	int r;
+
+	if (!grt__on_task())
+		return REAL(sigwait)(set, sig);
+	do
+		r = wait_for_signal(set, NULL, NULL);
+	while (r < 0 && errno == EINTR); /* sigwait does not return EINTR */
+	if (r < 0)
+		return errno;
+	*sig = r;
+	return 0;
 }
 
 GRT_EXPORT int sigwaitinfo(const sigset_t *set, siginfo_t *info)
 {
-	return GRT_BLOCKING(int, true, REAL(sigwaitinfo)(set, info));
+	if (!grt__on_task())
+		return REAL(sigwaitinfo)(set, info);
+	return wait_for_signal(set, info, NULL);
 }
 
 GRT_EXPORT int sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout)
 {
-	return GRT_BLOCKING(int, true, REAL(sigtimedwait)(set, info, timeout));
+	return wait_for_signal(set, info, timeout);
 }
 
 GRT_EXPORT int sigsuspend(const sigset_t *mask)

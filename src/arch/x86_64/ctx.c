@@ -6,10 +6,11 @@ void grt__ctx_make(struct grt_ctx *ctx, void *stack_hi, uintptr_t fs, void (*fn)
 {
 	uintptr_t *sp = (uintptr_t *)((uintptr_t)stack_hi & ~(uintptr_t)15);
 	uint32_t mxcsr;
-	uint16_t fcw;
+	uint16_t fcw, fsw;
 
 	__asm__("stmxcsr %0" : "=m"(mxcsr));
 	__asm__("fnstcw %0" : "=m"(fcw));
+	__asm__("fnstsw %0" : "=m"(fsw));
 	*--sp = 0; /* the unwinder's end: a return address of NULL ... */
 	*--sp = 0; /* ... and alignment: the entry sees rsp = 0 mod 16 and calls */
 	*--sp = (uintptr_t)grt__ctx_entry;
@@ -20,7 +21,7 @@ void grt__ctx_make(struct grt_ctx *ctx, void *stack_hi, uintptr_t fs, void (*fn)
 	*--sp = 0;              /* r14 */
 	*--sp = 0;              /* r15 */
 	*--sp = 0;
-	*--sp = (uintptr_t)mxcsr | (uintptr_t)fcw << 32;
+	*--sp = (uintptr_t)mxcsr | (uintptr_t)fcw << 32 | (uintptr_t)(fsw & 0x3f) << 48;
 	ctx->sp = sp;
 	ctx->fs = fs;
 }

@@ -38,9 +38,11 @@ grt__ctx_switch:
 	.cfi_adjust_cfa_offset 16
 	stmxcsr	(%rsp)
 	fnstcw	4(%rsp)
+	fnstsw	6(%rsp)
+	andw	$0x3f, 6(%rsp)		/* the exception flags; the register stack is empty at a call */
 	movq	%rsp, (%rdi)
 	movl	(%rsp), %r10d
-	movzwl	4(%rsp), %r11d
+	movl	4(%rsp), %r11d
 	movq	8(%rsi), %r8
 	movq	(%rsi), %r9
 	cmpb	$0, grt__have_fsgsbase(%rip)
@@ -51,8 +53,7 @@ grt__ctx_switch:
 	cmpl	(%rsp), %r10d
 	jne	.Lload_mxcsr
 .Lmxcsr_done:
-	movzwl	4(%rsp), %r8d
-	cmpl	%r8d, %r11d
+	cmpl	4(%rsp), %r11d
 	jne	.Lload_fcw
 .Lfcw_done:
 	testq	%rdx, %rdx
@@ -101,7 +102,16 @@ grt__ctx_switch:
 	ldmxcsr	(%rsp)
 	jmp	.Lmxcsr_done
 .Lload_fcw:
-	fldcw	4(%rsp)
+	/* Control word and flags through the environment: only fldenv can set flags. */
+	subq	$32, %rsp
+	fnstenv	(%rsp)
+	movzwl	36(%rsp), %r8d
+	movw	%r8w, (%rsp)
+	movzwl	38(%rsp), %r8d
+	andw	$0x7f00, 4(%rsp)
+	orw	%r8w, 4(%rsp)
+	fldenv	(%rsp)
+	addq	$32, %rsp
 	jmp	.Lfcw_done
 .Lslow_fs:
 	/* arch_prctl(ARCH_SET_FS); the callee-saved registers are free, they are saved. */
@@ -172,5 +182,42 @@ grt__sigreturn:
 	ud2
 	.cfi_endproc
 	.size	grt__sigreturn, . - grt__sigreturn
+
+/* long grt__clone_thread(void *stack_hi, uintptr_t tp, int32_t *tid, void (*fn)(void *), void *arg) */
+	.globl	grt__clone_thread
+	.hidden	grt__clone_thread
+	.type	grt__clone_thread, @function
+	.p2align 4
+grt__clone_thread:
+	.cfi_startproc
+	pushq	%r12
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset %r12, 0
+	pushq	%r13
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset %r13, 0
+	movq	%rcx, %r12		/* fn */
+	movq	%r8, %r13		/* arg */
+	movq	%rsi, %r8		/* thread pointer */
+	movq	%rdi, %rsi
+	andq	$-16, %rsi		/* stack */
+	xorl	%r10d, %r10d		/* child_tid: nobody waits for its end */
+	/* VM FS FILES SIGHAND THREAD SYSVSEM SETTLS PARENT_SETTID */
+	movl	$0x1d0f00, %edi
+	movl	$56, %eax
+	syscall
+	testq	%rax, %rax
+	jz	.Lchild
+	popq	%r13
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore %r13
+	popq	%r12
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore %r12
+	ret
+.Lchild:
+	jmp	grt__ctx_entry		/* calls r12(r13) */
+	.cfi_endproc
+	.size	grt__clone_thread, . - grt__clone_thread
 
 	.section .note.GNU-stack,"",@progbits
