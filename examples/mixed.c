@@ -1,7 +1,7 @@
 /*
  * Tasks and pthreads are the same thing: both kinds take jobs from one queue, guarded by one mutex and one condition variable.
  *
- *   cc -pthread mixed.c -lgrt -o mixed && ./mixed [TASKS]      default 10000 tasks beside 8 pthreads
+ *   cc -pthread mixed.c -lgrt -o mixed && ./mixed [TASKS]      default 1000 tasks beside 8 pthreads
  */
 #include <grt.h>
 #include <pthread.h>
@@ -32,7 +32,7 @@ static long work(void)
 		if (job < 0)
 			return n;
 		n++;
-		if (job % 16 == 0)
+		if (job % 4 == 0)
 			grt_yield();
 	}
 }
@@ -64,7 +64,7 @@ static void *thread(void *arg)
 
 int main(int argc, char **argv)
 {
-	int tasks = argc > 1 ? atoi(argv[1]) : 10000;
+	int tasks = argc > 1 ? atoi(argv[1]) : 1000;
 	pthread_t t[PTHREADS];
 
 	workers = tasks + PTHREADS;

@@ -1,5 +1,5 @@
 /*
- * Asynchronous preemption (DESIGN 4.5).
+ * Asynchronous preemption.
  *
  * The runtime's signal interrupts the M; the handler runs on gsignal. If the interrupted code is a task's own (not ours, not
  * the loader's), the kernel's frame is copied into a buffer of the task's and the M goes on with another task. The copy is resumed by sigreturn, on any

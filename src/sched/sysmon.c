@@ -1,7 +1,7 @@
 /*
  * sysmon: one kernel thread without a P that does what nobody else can (Go's sysmon, but asleep when there is nothing to watch).
  *
- *   - takes Ps from Ms that sit in the kernel while work waits: announced (SYSCALL) and unannounced (DESIGN 4.6);
+ *   - takes Ps from Ms that sit in the kernel while work waits: announced (SYSCALL) and unannounced (HACKING.md, "Retaking");
  *   - preempts tasks that run longer than a slice while work waits;
  *   - wakes an M for a task stuck in runnext behind a waker that does not park;
  *   - makes Ms; keeps the promise to look at timers; is the bell for signals that nobody takes (signal.c).
@@ -77,7 +77,7 @@ static bool asleep_in_user_code(struct m *mp)
 	return grt__os_thread_asleep(mp->tid);
 }
 
-/* DESIGN 4.6: steps 3 to 6. True if the P is ours now. */
+/* HACKING.md, "Retaking": steps 3 to 6. True if the P is ours now. */
 static bool retake_running(struct p *pp, struct m *mp, uint64_t word)
 {
 	uint64_t retaking = P_WORD(P_RETAKING, mp->id, P_SEQ(word));
