@@ -52,7 +52,7 @@ static int pin_other(struct g *gp)
 			return tid;
 		if (i % 64 == 0) { /* again from time to time: it may have been between two places that look */
 			grt_store_seqcst(&gp->pin_wanted, 1);
-			grt__signal_prod(gp);
+			grt__signal_prod(gp, true);
 		}
 		pause_a_little(i);
 	}

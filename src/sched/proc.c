@@ -409,6 +409,9 @@ void grt__switch(struct m *mp, struct g *from, struct g *to, grt_commit commit, 
 		to->m = mp;
 		grt_store_relaxed(&to->status, G_RUNNING);
 		mp->p->schedtick++;
+		grt_barrier(); /* prod's membarrier makes this enough: it sets sigpending, then looks at curg */
+		if (grt_unlikely(grt_load_relaxed(&to->sigpending)))
+			to->tls->attention |= ATTN_SIGNAL;
 		if (grt_unlikely(mp->p->timer0 < grt_load_relaxed(&sched.promised)))
 			grt__sysmon_promise(mp->p->timer0);
 		if (grt_unlikely(to->preempted || to->sigmask != mp->kmask))

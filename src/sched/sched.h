@@ -123,7 +123,7 @@ GRT_ALWAYS_INLINE bool grt__on_task(void)
 /* ---- critical sections ---- */
 
 struct m *grt__enter_slow(struct m *mp);
-void grt__leave_slow(void);
+void grt__leave_slow(bool act);
 
 /* Caller: a task (not foreign). Returns the M, which holds a P until grt__leave. Nests. */
 GRT_ALWAYS_INLINE struct m *grt__enter(void)
@@ -141,7 +141,18 @@ GRT_ALWAYS_INLINE void grt__leave(void)
 {
 	grt_barrier();
 	if (grt_unlikely(grt__self.attention) && grt__self.crit == 1)
-		grt__leave_slow();
+		grt__leave_slow(true);
+	else
+		grt__self.crit--;
+	grt_barrier();
+}
+
+/* The same for a wait that is a cancellation point: an asynchronous cancellation is left to the caller. */
+GRT_ALWAYS_INLINE void grt__leave_wait(void)
+{
+	grt_barrier();
+	if (grt_unlikely(grt__self.attention) && grt__self.crit == 1)
+		grt__leave_slow(false);
 	else
 		grt__self.crit--;
 	grt_barrier();

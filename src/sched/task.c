@@ -1,6 +1,7 @@
 #include "sched/task.h"
 #include "os/os.h"
 #include "sched/pin.h"
+#include "sched/cancel.h"
 #include "sched/proc.h"
 #include "sched/stack.h"
 #include "sched/tcb.h"
@@ -71,24 +72,28 @@ static void new_id(struct m *mp, struct g *gp)
 	gp->tid = (int32_t)(GRT_TID_FIRST + (uint32_t)(gp->id % (1u << 29)));
 }
 
-static void *call(struct g *gp)
+static void run(struct g *gp, __pthread_unwind_buf_t *end)
 {
-	__pthread_unwind_buf_t end = {0};
-	if (sigsetjmp((struct __jmp_buf_tag *)end.__cancel_jmp_buf, 0) == 0) {
-		grt__tcb_set_unwind_end(gp, &end);
-		return gp->fn(gp->arg);
-	}
-	return grt__tcb_result(gp); /* pthread_exit or cancellation: unwinding ended here */
+	grt__tcb_set_unwind_end(gp, end);
+	grt__tcb_set_result(gp, gp->fn(gp->arg));
+}
+
+static void end_task(struct g *gp)
+{
+	grt__tcb_run_destructors(gp);
+	gp->result = grt__tcb_result(gp);
+	grt__task_exit();
 }
 
 static void task_main(void *arg)
 {
-	struct g *gp = arg;
+	__pthread_unwind_buf_t end = {0};
 	grt__leave();
 	grt__libc.uselocale((void *)-1l); /* also sets the ctype tables */
-	gp->result = call(gp);
-	grt__tcb_run_destructors(gp);
-	grt__task_exit();
+	/* Unwinding (pthread_exit, cancellation) ends here, also out of a destructor: then the rest of them run. */
+	if (sigsetjmp((struct __jmp_buf_tag *)end.__cancel_jmp_buf, 0) == 0)
+		run(grt__self.g, &end);
+	end_task(grt__self.g);
 }
 
 int grt__spawn(const struct grt_spawn *how, unsigned long *pthread)
@@ -354,9 +359,14 @@ int grt__task_join(struct g *gp, int64_t deadline, void **result)
 			return -EDEADLK; /* it is joining us */
 		if (self)
 			grt__enter();
+		if (grt__cancel_due()) {
+			if (self)
+				grt__leave_wait();
+			return -ECANCELED;
+		}
 		int r = wait_for_death(gp, pk, deadline);
 		if (self)
-			grt__leave(); /* signal handlers run here; pthread_join goes on waiting */
+			grt__leave_wait(); /* signal handlers run here; pthread_join goes on waiting */
 		if (r == -ETIMEDOUT)
 			return r;
 		if (r == 0) {

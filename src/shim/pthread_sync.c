@@ -203,13 +203,22 @@ static bool cond_is_libcs(const pthread_cond_t *c, const pthread_mutex_t *m)
 		shared_r;                                                                                                      \
 	})
 
+static int cond_result(int r)
+{
+	if (grt_unlikely(r == -ECANCELED)) {
+		pthread_testcancel(); /* does not return */
+		r = 0;
+	}
+	return -r;
+}
+
 GRT_EXPORT int pthread_cond_wait(pthread_cond_t *c, pthread_mutex_t *m)
 {
 	if (grt_unlikely(!booted()))
 		return REAL(pthread_cond_wait)(c, m);
 	if (cond_is_libcs(c, m))
 		return SHARED_COND(m, REAL(pthread_cond_wait)(c, m));
-	return -grt__cond_wait(c, m, CLOCK_REALTIME, NULL);
+	return cond_result(grt__cond_wait(c, m, CLOCK_REALTIME, NULL));
 }
 
 GRT_EXPORT int pthread_cond_timedwait(pthread_cond_t *c, pthread_mutex_t *m, const struct timespec *abstime)
@@ -218,7 +227,7 @@ GRT_EXPORT int pthread_cond_timedwait(pthread_cond_t *c, pthread_mutex_t *m, con
 		return REAL(pthread_cond_timedwait)(c, m, abstime);
 	if (cond_is_libcs(c, m))
 		return SHARED_COND(m, REAL(pthread_cond_timedwait)(c, m, abstime));
-	return -grt__cond_wait(c, m, grt__cond_clock(c), abstime);
+	return cond_result(grt__cond_wait(c, m, grt__cond_clock(c), abstime));
 }
 
 GRT_EXPORT int pthread_cond_clockwait(pthread_cond_t *c, pthread_mutex_t *m, clockid_t clock,
@@ -228,7 +237,7 @@ GRT_EXPORT int pthread_cond_clockwait(pthread_cond_t *c, pthread_mutex_t *m, clo
 		return REAL(pthread_cond_clockwait)(c, m, clock, abstime);
 	if (cond_is_libcs(c, m))
 		return SHARED_COND(m, REAL(pthread_cond_clockwait)(c, m, clock, abstime));
-	return -grt__cond_wait(c, m, clock, abstime);
+	return cond_result(grt__cond_wait(c, m, clock, abstime));
 }
 
 GRT_EXPORT int pthread_cond_signal(pthread_cond_t *c)

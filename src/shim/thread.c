@@ -4,6 +4,7 @@
 #include "api/boot.h"
 #include "grt.h"
 #include "os/os.h"
+#include "sched/cancel.h"
 #include "sched/proc.h"
 #include "sched/stack.h"
 #include "sched/task.h"
@@ -55,7 +56,12 @@ static int join(pthread_t thread, void **result, clockid_t clock, const struct t
 	int error;
 	struct g *gp = grt__g_of_pthread((void *)thread);
 	int64_t deadline = grt__deadline(clock, abstime, &error);
-	return error ? -error : -grt__task_join(gp, deadline, result);
+	if (error)
+		return -error;
+	int r = grt__task_join(gp, deadline, result);
+	if (grt_unlikely(r == -ECANCELED))
+		pthread_testcancel(); /* does not return */
+	return -r;
 }
 
 /* Not ours: made by libc before boot, in 1:1 mode, or by libc itself. */
@@ -99,12 +105,14 @@ GRT_EXPORT int pthread_detach(pthread_t thread)
 	return -grt__task_detach(grt__g_of_pthread((void *)thread));
 }
 
-GRT_EXPORT GRT_NORETURN void pthread_exit(void *result)
+GRT_EXPORT int pthread_cancel(pthread_t thread)
 {
-	if (grt__on_task() && grt__self.g == &grt__main_g)
-		grt__tcb_redirect_main_exit(grt__self.g, grt__task_main_landing);
-	REAL(pthread_exit)(result);
-	__builtin_unreachable();
+	if (grt__state == GRT_BOOTED)
+		grt__cancel_prepare();
+	if (foreign(thread) || pthread_equal(thread, pthread_self()))
+		return REAL(pthread_cancel)(thread);
+	grt__cancel(grt__g_of_pthread((void *)thread));
+	return 0;
 }
 
 /* grt.h; here because it is pthread_exit under another name. */

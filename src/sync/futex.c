@@ -1,5 +1,6 @@
 #include "sync/futex.h"
 #include "os/os.h"
+#include "sched/cancel.h"
 #include <errno.h>
 #include <limits.h>
 
@@ -68,6 +69,16 @@ static inline void leave(void)
 		grt__leave();
 }
 
+static inline void leave_wait(bool cancelable)
+{
+	if (grt_unlikely(grt__self.g == NULL))
+		return;
+	if (cancelable)
+		grt__leave_wait();
+	else
+		grt__leave();
+}
+
 /* Locks the bucket that the waiter is in now (a requeue may move it meanwhile). */
 static struct bucket *lock_waiter(struct waiter *w)
 {
@@ -107,13 +118,13 @@ static bool give_up(struct waiter *w)
 }
 
 /* The waiter is linked, no lock is held, a task is inside a critical section. 0, -ETIMEDOUT, or -EINTR: interrupted. */
-static int sleep_linked(struct waiter *w, int64_t deadline, enum grt_wait why)
+static int sleep_linked(struct waiter *w, int64_t deadline, enum grt_wait why, bool cancelable)
 {
 	bool task = w->pk->g != NULL, timed = deadline != GRT_FOREVER;
 	int r = 0;
 	if (task && timed)
 		grt__timer_start(&w->timer, deadline, expire);
-	if (!grt__park(w->pk, why, deadline)) {
+	if ((cancelable && grt__cancel_due()) || !grt__park(w->pk, why, deadline)) {
 		r = !task && timed && grt__nanotime() >= deadline ? -ETIMEDOUT : -EINTR;
 		if (give_up(w)) {
 			w->pk->state = PARK_RUNNING;
@@ -146,10 +157,13 @@ int grt__futex_wait(uint32_t *addr, uint32_t expected, uint32_t bitset, int64_t 
 		grt__park_prepare(w.pk);
 		grt_unlock(&b->lock);
 		uint32_t any = gp ? gp->handlers_ran : 0, hard = gp ? gp->handlers_hard : 0;
-		int r = sleep_linked(&w, deadline, why);
-		leave(); /* handlers run here */
+		bool cancelable = flags & FUTEX_CANCELABLE;
+		int r = sleep_linked(&w, deadline, why, cancelable);
+		leave_wait(cancelable); /* handlers run here */
 		if (r != -EINTR)
 			return r;
+		if (cancelable && grt__cancel_due())
+			return -ECANCELED;
 		/* signal(7): without a time-out, handlers with SA_RESTART do not end the wait; with one, any handler does. */
 		if (flags & FUTEX_INTERRUPTIBLE &&
 		    (!gp || (deadline == GRT_FOREVER ? gp->handlers_hard != hard : gp->handlers_ran != any)))
@@ -168,9 +182,11 @@ int grt__futex_wait_unlock(void *addr, uint32_t *counter, void (*unlock)(void *)
 	grt__park_prepare(w.pk);
 	grt_unlock(&b->lock);
 	unlock(arg);
-	int r = sleep_linked(&w, deadline, why);
-	leave();
-	return r == -EINTR ? 0 : r; /* a handler ran: a spurious wake-up, as POSIX allows */
+	int r = sleep_linked(&w, deadline, why, true);
+	leave_wait(true);
+	if (r == -EINTR) /* a handler ran: a spurious wake-up, as POSIX allows */
+		r = grt__cancel_due() ? -ECANCELED : 0;
+	return r;
 }
 
 int grt__futex_wake(void *addr, int n, uint32_t bitset)
