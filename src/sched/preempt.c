@@ -18,9 +18,9 @@ struct text {
 	uintptr_t lo, hi;
 };
 enum { RESUME_STACK = 2048 };
-static struct text ours;              /* libgrt */
-static struct text libc;              /* a task may hold a lock of libc's here */
-static struct text loader;            /* here it may hold the one that making an M takes */
+static struct text ours;   /* libgrt */
+static struct text libc;   /* a task may hold a lock of libc's here */
+static struct text loader; /* here it may hold the one that making an M takes */
 
 static bool within(const struct text *t, uintptr_t pc)
 {

@@ -33,8 +33,9 @@ struct grt_sched {
 	/* sched lock; sizes also read without it */
 	struct g *globq_head, *globq_tail;
 	uint32_t globq_size; /* atomic: both queues */
-	struct g *urgq_head, *urgq_tail; /* back from the kernel, where they lost their P: every other pick is one of these */
-	uint32_t urgq_size;              /* atomic */
+	struct g *urgq_head,
+		*urgq_tail;     /* back from the kernel, where they lost their P: every other pick is one of these */
+	uint32_t urgq_size; /* atomic */
 	struct p *pidle;
 	uint32_t npidle; /* atomic */
 	struct m *midle;

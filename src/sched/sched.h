@@ -93,7 +93,7 @@ struct grt_tls {
 	uint32_t crit;           /* critical count; written by its own thread only, read by sysmon after membarrier */
 	uint8_t attention;       /* enum grt_attention bits: something waits for the end of the critical section */
 	uint8_t in_block;        /* in a blocking section */
-	uint8_t was_blocked;   /* leaving a blocking section without a P: queue before those that only compute */
+	uint8_t was_blocked;     /* leaving a blocking section without a P: queue before those that only compute */
 	uint8_t in_vfork;        /* a vfork child borrows this thread block: every wrapper takes the real function */
 	uint32_t broadcast_seen; /* foreign thread: last broadcast that it has run */
 	struct parker foreign;   /* parker of a foreign thread */
