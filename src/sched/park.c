@@ -138,7 +138,7 @@ struct m *grt__enter_slow(struct m *mp)
 		if (pp != &grt__no_p) {
 			if (word == mp->running_word)
 				return mp;
-			/* sysmon is about to take it: we are back first (DESIGN 4.6, step 6 fails) */
+			/* sysmon is about to take it: we are back first (HACKING.md, "Retaking": its step 6 fails) */
 			uint64_t mine = mp->running_word;
 			if (P_STATUS(word) == P_RETAKING && P_MID(word) == mp->id && P_SEQ(word) == P_SEQ(mine)) {
 				if (grt_cas(&pp->word, word, mine))

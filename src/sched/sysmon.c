@@ -1,7 +1,7 @@
 /*
  * sysmon: one kernel thread without a P that does what nobody else can (Go's sysmon, but asleep when there is nothing to watch).
  *
- *   - takes Ps from Ms that sit in the kernel while work waits: announced (SYSCALL) and unannounced (DESIGN 4.6);
+ *   - takes Ps from Ms that sit in the kernel while work waits: announced (SYSCALL) and unannounced (HACKING.md, "Retaking");
  *   - preempts tasks that run longer than a slice while work waits;
  *   - wakes an M for a task stuck in runnext behind a waker that does not park;
  *   - makes Ms; keeps the promise to look at timers; is the bell for signals that nobody takes (signal.c).
@@ -20,7 +20,16 @@
 
 #define sched grt__sched
 
-enum { SLICE_NS = 10000000, URGENT_SLICE_NS = 1000000, URGENT_LOOK_NS = 500000, PREEMPT_TRIES = 64, PREEMPT_AGAIN_NS = 100000, FIRST_LOOK_NS = 20000, LAST_LOOK_NS = 10000000, SYSMON_STACK = 128 << 10 };
+enum {
+	SLICE_NS = 10000000,
+	URGENT_SLICE_NS = 1000000,
+	URGENT_LOOK_NS = 500000,
+	PREEMPT_TRIES = 64,
+	PREEMPT_AGAIN_NS = 100000,
+	FIRST_LOOK_NS = 20000,
+	LAST_LOOK_NS = 10000000,
+	SYSMON_STACK = 128 << 10
+};
 
 void (*grt__schedtrace_hook)(int64_t now);
 int64_t grt__schedtrace_next = GRT_FOREVER; /* when the hook wants to run again */
@@ -77,7 +86,7 @@ static bool asleep_in_user_code(struct m *mp)
 	return grt__os_thread_asleep(mp->tid);
 }
 
-/* DESIGN 4.6: steps 3 to 6. True if the P is ours now. */
+/* HACKING.md, "Retaking": steps 3 to 6. True if the P is ours now. */
 static bool retake_running(struct p *pp, struct m *mp, uint64_t word)
 {
 	uint64_t retaking = P_WORD(P_RETAKING, mp->id, P_SEQ(word));

@@ -89,7 +89,8 @@ static const char *find_offsets(void)
 	    !db_offset(&off.cancelhandling, "pthread_cancelhandling") || !db_offset(&off.specific, "pthread_specific") ||
 	    !db_offset(&off.report_events, "pthread_report_events") ||
 	    !db_offset(&off.start_routine, "pthread_start_routine") ||
-	    !db_offset(&off.tls_offset, "link_map_l_tls_offset") || !db_offset(&off.stack_user, "rtld_global__dl_stack_user"))
+	    !db_offset(&off.tls_offset, "link_map_l_tls_offset") ||
+	    !db_offset(&off.stack_user, "rtld_global__dl_stack_user"))
 		return "libc does not describe struct pthread";
 	/* robust_prev, robust_head (24 bytes), cleanup, cleanup_jmp_buf, cancelhandling, flags, first key block */
 	off.robust_prev = off.cancelhandling - 48;
@@ -159,7 +160,9 @@ const char *grt__tcb_prove(void *stack_lo, size_t stack_size, void *start_routin
 		return "thread block is not on the supplied stack";
 	if (FIELD(self, int, tid) != grt__sys_gettid())
 		return "tid is not where expected";
-	if ((r == 0 && robust != &FIELD(self, char, robust_head)) || FIELD(self, void *, robust_head) != robust ||
+	if (r < 0)
+		robust = &FIELD(self, void *, robust_head); /* not readable here: then only that it points to itself */
+	if (robust != &FIELD(self, char, robust_head) || FIELD(self, void *, robust_head) != robust ||
 	    FIELD(self, void *, robust_prev) != robust || *(long *)((char *)robust + 8) != -32)
 		return "robust list is not where expected";
 	uintptr_t jb = FIELD(self, uintptr_t, cleanup_jmp_buf);
@@ -551,7 +554,8 @@ void grt__tcb_cancel_prepare(void)
 	FIELD(nobody, int, tid) = 1;
 	FIELD(nobody, uint32_t, cancelhandling) = CANCEL_DISABLED;
 	grt__libc.pthread_cancel((unsigned long)nobody);
-	grt_store_release(&cancel_bits, FIELD(nobody, uint32_t, cancelhandling) & ~(uint32_t)(CANCEL_DISABLED | CANCEL_ASYNC));
+	grt_store_release(&cancel_bits,
+	                  FIELD(nobody, uint32_t, cancelhandling) & ~(uint32_t)(CANCEL_DISABLED | CANCEL_ASYNC));
 	grt__os_free(nobody, off.size);
 }
 
@@ -583,7 +587,8 @@ void grt__tcb_cancel_hold(void)
 
 void grt__tcb_cancel_unhold(void)
 {
-	__atomic_fetch_and(&FIELD(grt__thread_pointer(), uint32_t, cancelhandling), ~(uint32_t)CANCEL_DISABLED, __ATOMIC_SEQ_CST);
+	__atomic_fetch_and(&FIELD(grt__thread_pointer(), uint32_t, cancelhandling), ~(uint32_t)CANCEL_DISABLED,
+	                   __ATOMIC_SEQ_CST);
 }
 
 void grt__tcb_set_tid(struct g *gp, int tid)
