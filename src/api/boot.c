@@ -5,9 +5,12 @@
 #include "observe/schedtrace.h"
 #include "observe/traceback.h"
 #include "os/os.h"
+#include "sched/pin.h"
+#include "sched/cancel.h"
 #include "sched/proc.h"
 #include "sched/signal.h"
 #include "sched/stack.h"
+#include "sched/task.h"
 #include "sched/tcb.h"
 #include "sync/futex.h"
 #include "sync/mutex.h"
@@ -76,6 +79,9 @@ static void boot(void)
 	boot_pid = grt__sys_getpid();
 	grt__tcb_unregister_rseq();
 	grt__m_boot_main();
+	grt__tcb_redirect_main_exit(&grt__main_g, grt__task_main_landing);
+	if (grt__tcb_cancel_asked())
+		grt__cancel_prepare();
 #if GRT_DEBUG >= 1
 	grt__m_rank_checks_on();
 #endif
@@ -129,6 +135,7 @@ void grt__fork_child(void)
 	grt__futex_reset_in_child();
 	grt__tcb_fork_child(gp, mp);
 	grt__task_fork_child(gp);
+	grt__pin_fork_child(mp, gp);
 	grt__sysmon_fork_child();
 	grt__signal_fork_child(mp);
 	grt__once_fork_child();

@@ -1,4 +1,5 @@
 #include "os/os.h"
+#include "sched/cancel.h"
 #include "sched/proc.h"
 
 const char *const grt__wait_reason_name[WAIT_LAST] = {
@@ -75,8 +76,6 @@ bool grt__park(struct parker *pk, enum grt_wait why, int64_t deadline)
 		grt_store_relaxed(&gp->status, G_WAITING);
 		grt__schedule(grt__self.m, gp, commit_park, gp);
 		gp->wait_why = WAIT_NONE;
-		if (grt_unlikely(grt_load_relaxed(&gp->sigpending)))
-			grt__self.attention |= ATTN_SIGNAL;
 		if (grt_load_acquire(&pk->state) != PARK_WOKEN)
 			return false;
 	}
@@ -109,8 +108,30 @@ void grt__wake(struct parker *pk)
 
 /* ---- critical sections, slow paths ---- */
 
+/* The end of a blocking section: the P that it began with, if nobody took it. */
+static bool take_back(struct m *mp, struct g *gp)
+{
+	bool may_last = grt__self.in_block == 2;
+	grt__self.in_block = 0;
+	grt_store_relaxed(&gp->status, G_RUNNING);
+	uint64_t word = P_WORD(P_SYSCALL, mp->id, P_SEQ(mp->running_word));
+	if (grt_likely(grt_cas(&mp->p->word, word, mp->running_word))) {
+		gp->slow_block[may_last] = 0;
+		return true;
+	}
+	gp->slow_block[may_last] = 1;
+	mp->p = &grt__no_p;
+	return false;
+}
+
 struct m *grt__enter_slow(struct m *mp)
 {
+	/* A cancellation unwound out of a blocking section (cancel.h). */
+	if (grt_unlikely(grt__self.in_block)) {
+		grt__self.g->sigwait_set = 0;
+		if (take_back(mp, grt__self.g))
+			return mp;
+	}
 	for (;;) {
 		struct p *pp = mp->p;
 		uint64_t word = grt_load_acquire(&pp->word);
@@ -142,7 +163,7 @@ struct m *grt__enter_slow(struct m *mp)
 }
 
 /* crit is 1 and something is due. */
-void grt__leave_slow(void)
+void grt__leave_slow(bool act)
 {
 	for (;;) {
 		struct g *gp = grt__self.g;
@@ -162,6 +183,8 @@ void grt__leave_slow(void)
 			grt__signal_deliver(grt__self.m, gp);
 		grt__self.crit = 0;
 		grt_barrier();
+		if (act && (due & ATTN_SIGNAL) && grt__cancel_due_async())
+			grt__cancel_act();
 		if (grt_likely(!grt__self.attention))
 			return;
 		grt__enter(); /* something came in between */
@@ -213,20 +236,11 @@ void grt__block_exit(void)
 	grt__self.crit++;
 	grt_barrier();
 	struct m *mp = grt__self.m;
-	struct g *gp = grt__self.g;
-	bool may_last = grt__self.in_block == 2;
-	grt__self.in_block = 0;
-	uint64_t word = P_WORD(P_SYSCALL, mp->id, P_SEQ(mp->running_word));
-	if (grt_likely(grt_cas(&mp->p->word, word, mp->running_word))) {
-		gp->slow_block[may_last] = 0;
-	} else {
-		gp->slow_block[may_last] = 1;
-		mp->p = &grt__no_p;
+	if (grt_unlikely(!take_back(mp, grt__self.g))) {
 		grt__self.was_blocked = 1;
 		grt__enter_slow(mp);
 		grt__self.was_blocked = 0;
 	}
-	grt_store_relaxed(&gp->status, G_RUNNING);
 	grt__leave();
 }
 
@@ -246,7 +260,7 @@ void grt__unlock_os_thread(void)
 {
 	struct m *mp = grt__enter();
 	struct g *gp = grt__self.g;
-	if (gp->lock_count && --gp->lock_count == 0) {
+	if (gp->lock_count > gp->pinned && --gp->lock_count == 0) {
 		gp->lockedm = NULL;
 		mp->lockedg = NULL;
 	}

@@ -7,6 +7,7 @@
  */
 #include "arch/sigctx.h"
 #include "os/os.h"
+#include "sched/cancel.h"
 #include "sched/proc.h"
 #include "sched/signal.h"
 #include <link.h>
@@ -97,6 +98,11 @@ static void resume(void *arg)
 	uc->uc_stack = (stack_t){.ss_sp = mp->gsignal, .ss_size = mp->gsignal_size};
 	if (grt_unlikely(grt_load_seqcst(&gp->sigpending)))
 		grt__signal_flush_queue(mp, gp, grt__uc_mask(uc));
+	if (grt_unlikely(grt__cancel_due_async())) { /* the signal that acts on it comes with the first instruction */
+		uint64_t all = ~0ull;
+		grt__sys_sigprocmask(SIG_SETMASK, &all, NULL);
+		grt__preempt_kick(mp);
+	}
 	grt__self.attention = 0;
 	mp->kmask = grt__uc_mask(uc);
 	grt_barrier();
@@ -167,12 +173,20 @@ static void on_runtime_signal(int sig, siginfo_t *info, void *uc)
 		return;
 	bool pending = grt_load_seqcst(&gp->sigpending);
 	if (grt__self.crit) {
+		pending |= grt__cancel_due_async();
 		grt__self.attention |= (uint8_t)(ATTN_PREEMPT | (pending ? ATTN_SIGNAL : 0));
 		return;
 	}
 	struct m *mp = grt__self.m;
 	grt__self.crit = 1;
 	grt_barrier();
+	if (grt_unlikely(grt__cancel_due_async()) && !grt__self.in_vfork) {
+		if (pending)
+			grt__signal_flush_queue(mp, gp, grt__uc_mask(uc));
+		grt_barrier();
+		grt__self.crit = 0;
+		grt__signal_cancel(info, uc);
+	}
 	if (pending) { /* they are delivered when this handler returns */
 		if (grt__signal_flush_queue(mp, gp, grt__uc_mask(uc)) && grt__self.in_block)
 			grt__sigframe_end_call(uc);

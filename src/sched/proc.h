@@ -27,6 +27,8 @@ struct grt_sched {
 	struct grt_lock lock; /* rank SCHED */
 	struct p **allp;      /* MAX_PROCS slots, filled on growth, never freed */
 	uint32_t nprocs;      /* atomic: GOMAXPROCS */
+	uint32_t nallp;       /* atomic: Ps ever made: those at nprocs and above are retired or leaving (grt__gomaxprocs) */
+	uint32_t nleaving;    /* atomic: of those, the ones that an M still has */
 
 	/* sched lock; sizes also read without it */
 	struct g *globq_head, *globq_tail;
@@ -36,6 +38,7 @@ struct grt_sched {
 	struct p *pidle;
 	uint32_t npidle; /* atomic */
 	struct m *midle;
+	struct m *mdead; /* their threads ended or are ending; stack and structure are used again */
 	uint32_t nmidle;
 	struct m *allm; /* atomic: push only */
 	uint32_t nm;    /* Ms made */
@@ -88,6 +91,9 @@ void grt__schedule_jump(struct m *mp, grt_commit commit, void *arg) GRT_NORETURN
 void grt__commit_globq(void *gp);
 void grt__commit_urgq(void *gp);
 void grt__commit_runq(void *gp);
+
+/* Sched lock held, the caller owns pp: its queue moves to the global one. */
+void grt__p_retire_locked(struct p *pp);
 
 /* ---- m.c ---- */
 void grt__m_boot_main(void);

@@ -123,7 +123,7 @@ GRT_ALWAYS_INLINE bool grt__on_task(void)
 /* ---- critical sections ---- */
 
 struct m *grt__enter_slow(struct m *mp);
-void grt__leave_slow(void);
+void grt__leave_slow(bool act);
 
 /* Caller: a task (not foreign). Returns the M, which holds a P until grt__leave. Nests. */
 GRT_ALWAYS_INLINE struct m *grt__enter(void)
@@ -141,7 +141,18 @@ GRT_ALWAYS_INLINE void grt__leave(void)
 {
 	grt_barrier();
 	if (grt_unlikely(grt__self.attention) && grt__self.crit == 1)
-		grt__leave_slow();
+		grt__leave_slow(true);
+	else
+		grt__self.crit--;
+	grt_barrier();
+}
+
+/* The same for a wait that is a cancellation point: an asynchronous cancellation is left to the caller. */
+GRT_ALWAYS_INLINE void grt__leave_wait(void)
+{
+	grt_barrier();
+	if (grt_unlikely(grt__self.attention) && grt__self.crit == 1)
+		grt__leave_slow(false);
 	else
 		grt__self.crit--;
 	grt_barrier();
@@ -188,9 +199,10 @@ void grt__block_exit(void);
 struct grt_spawn {
 	void *(*fn)(void *);
 	void *arg;
-	size_t stack_size; /* 0: the default */
-	size_t guard_size; /* SIZE_MAX: the default */
-	void *stack;       /* lowest address of the caller's own stack, or NULL */
+	size_t stack_size;       /* 0: the default */
+	size_t guard_size;       /* SIZE_MAX: the default */
+	void *stack;             /* lowest address of the caller's own stack, or NULL */
+	const uint64_t *sigmask; /* NULL: the caller's */
 	bool detached;
 	bool internal; /* a runtime task (finalizers, ...): not counted, hidden from traces below "system" */
 };
@@ -208,6 +220,9 @@ void grt__unlock_os_thread(void);
 
 /* Task or foreign. The G of a pthread_t (address of a thread block), or NULL: not one of ours. */
 struct g *grt__g_of_pthread(void *pthread);
+/* Any thread. The living task that gettid calls so, or NULL. Linear in the number of tasks ever alive. */
+#define GRT_TID_FIRST (1 << 22) /* above the kernel's largest pid */
+struct g *grt__g_of_tid(int32_t tid);
 
 /* ---- timers (timer.c) ---- */
 

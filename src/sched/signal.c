@@ -1,6 +1,8 @@
 #include "sched/signal.h"
 #include "arch/sigctx.h"
 #include "os/os.h"
+#include "sched/pin.h"
+#include "sched/cancel.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -157,6 +159,8 @@ void grt__interrupt(struct g *gp)
 		grt__ready(gp);
 }
 
+static void prod(struct g *gp);
+
 /* The task has something to deliver: make it look. sigpending is set. */
 static void prod(struct g *gp)
 {
@@ -165,9 +169,22 @@ static void prod(struct g *gp)
 		grt__interrupt(gp);
 		return;
 	}
-	/* Running, or on its way into or out of parking: its M's signal makes it look; if it moved on, the park's commit does. */
-	if ((mp = grt_load_acquire(&gp->m)) && mp->curg == gp && gp != grt__self.g)
+	if (gp == grt__self.g)
+		return;
+	/* Running, or on its way into or out of parking: its M's signal makes it look. If it is on no M, or moves on now, then the switch
+	 * that brings it back, or the park's commit, sees sigpending. */
+	grt__os_membarrier(); /* pairs with grt__switch */
+	if ((mp = grt_load_acquire(&gp->m)) && grt_load_relaxed(&mp->curg) == gp)
 		grt__preempt_kick(mp);
+}
+
+void grt__signal_prod(struct g *gp, bool kick)
+{
+	grt_store_seqcst(&gp->sigpending, 1);
+	if (kick)
+		prod(gp);
+	else
+		grt__interrupt(gp);
 }
 
 int grt__signal_send(struct g *gp, int sig, const siginfo_t *info)
@@ -213,7 +230,7 @@ int grt__signal_send(struct g *gp, int sig, const siginfo_t *info)
 bool grt__signal_flush_queue(struct m *mp, struct g *gp, uint64_t mask)
 {
 	bool hard = false;
-	(void)mp;
+	grt__pin_asked(mp, gp);
 	/* With crit set and signals blocked here, and the lock's other holders running elsewhere, this wait is short. */
 	grt_lock(&signal_lock);
 	struct g_signal **link = &gp->sigqueue, *n;
@@ -322,11 +339,11 @@ static uintptr_t handler_sp(const struct g *gp, void *uc, const struct grt_ksiga
 	return sp - GRT_RED_ZONE;
 }
 
-static void dispatch(int sig, siginfo_t *info, void *vuc, const struct grt_ksigaction *act)
+GRT_NORETURN static void dispatch(int sig, siginfo_t *info, void *vuc, const struct grt_ksigaction *act, uint64_t mask)
 {
 	struct g *gp = grt__self.g;
 	ucontext_t *uc = vuc;
-	uint64_t mask = grt__uc_mask(uc) | act->mask;
+	mask |= act->mask;
 	if (!(act->flags & SA_NODEFER))
 		mask |= BIT(sig);
 	mask &= ~(GRT_MASK_LIBC | BIT(SIGKILL) | BIT(SIGSTOP));
@@ -419,7 +436,21 @@ static void sig_entry(int sig, siginfo_t *info, void *uc)
 	}
 	if (act.flags & SA_RESETHAND)
 		action_of(sig)->handler = SIG_DFL;
-	dispatch(sig, info, uc, &act);
+	dispatch(sig, info, uc, &act, grt__uc_mask(uc));
+}
+
+static void cancel_now(int sig, siginfo_t *info, void *uc)
+{
+	(void)sig;
+	(void)info;
+	(void)uc;
+	grt__cancel_act();
+}
+
+void grt__signal_cancel(siginfo_t *info, void *uc)
+{
+	const struct grt_ksigaction act = {.handler = (void *)cancel_now, .flags = SA_RESTART | SA_NODEFER};
+	dispatch(GRT_SIGRT, info, uc, &act, grt__self.g->sigmask);
 }
 
 /* What the kernel is told for the program's wish. */

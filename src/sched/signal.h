@@ -33,6 +33,11 @@ int grt__signal_action(int sig, const struct grt_ksigaction *act, struct grt_ksi
 int grt__signal_mask(int how, const uint64_t *set, uint64_t *old);
 /* Queues a thread-directed signal. 0, -ESRCH, -EAGAIN, -EINVAL. Any thread. */
 int grt__signal_send(struct g *gp, int sig, const siginfo_t *info);
+/* Any thread. Makes another task look at what waits for it: at once if it is parked, and if it is running if `kick`, else before it
+ * parks. */
+void grt__signal_prod(struct g *gp, bool kick);
+/* Runtime's signal handler, crit 0: on its return the task acts on its cancellation. */
+void grt__signal_cancel(siginfo_t *info, void *uc) GRT_NORETURN;
 /* Signals queued for gp (the calling task) that it blocks. */
 uint64_t grt__signal_queued(struct g *gp);
 /* Task, around a sigwait-like call: takes a queued signal of the set (returns it, *info filled), or returns 0 and has directed

@@ -105,14 +105,16 @@ static bool look_at_p(struct p *pp, int64_t now, bool waits, int64_t slice)
 	uint64_t word = grt_load_acquire(&pp->word);
 	uint32_t schedtick = grt_load_relaxed(&pp->schedtick), syscalltick = grt_load_relaxed(&pp->syscalltick);
 	bool moved = schedtick != pp->seen_schedtick || syscalltick != pp->seen_syscalltick;
+	bool leaving = grt_load_relaxed(&pp->retire) == P_LEAVING;
 	if (moved || !pp->seen_when) {
 		pp->seen_schedtick = schedtick;
 		pp->seen_syscalltick = syscalltick;
 		pp->seen_when = now;
 		pp->preempt_tries = 0;
-		return false;
+		if (!leaving)
+			return false;
 	}
-	if (!waits)
+	if (!waits && !leaving)
 		return false;
 	if (P_STATUS(word) == P_SYSCALL) {
 		if (!grt_cas(&pp->word, word, P_WORD(P_IDLE, 0, P_SEQ(word) + 1)))
@@ -131,7 +133,7 @@ static bool look_at_p(struct p *pp, int64_t now, bool waits, int64_t slice)
 		grt__handoff_p(pp);
 		return true;
 	}
-	if (now - pp->seen_when >= slice && !grt__preempt_off) {
+	if ((leaving || now - pp->seen_when >= slice) && !grt__preempt_off) {
 		/* A task that was inside the loader or the runtime goes on: ask again soon. */
 		if (pp->preempt_tries < PREEMPT_TRIES || now - pp->preempt_sent >= slice) {
 			pp->preempt_tries++;
@@ -162,7 +164,7 @@ static bool rouse(int64_t now)
 {
 	if (!grt_load_relaxed(&sched.npidle) || grt_load_relaxed(&sched.nspinning))
 		return false;
-	uint32_t n = grt_load_relaxed(&sched.nprocs);
+	uint32_t n = grt_load_acquire(&sched.nallp);
 	for (uint32_t i = 0; i < n; i++) {
 		struct p *pp = sched.allp[i];
 		if (grt__runq_empty(pp) || grt_load_relaxed(&pp->schedtick) != pp->seen_schedtick)
@@ -170,6 +172,7 @@ static bool rouse(int64_t now)
 		grt__wake_p_stuck();
 		return true;
 	}
+	/* A P that was just taken from an M in the kernel may be the only one that sees a timer that is due. */
 	if (grt_load_relaxed(&sched.globq_size) || grt__timers_earliest() <= now) {
 		grt__wake_p(NULL);
 		return true;
@@ -198,7 +201,7 @@ static void wait_until(int64_t deadline)
 
 static bool anything_moved(void)
 {
-	uint32_t n = grt_load_relaxed(&sched.nprocs);
+	uint32_t n = grt_load_acquire(&sched.nallp);
 	for (uint32_t i = 0; i < n; i++) {
 		struct p *pp = sched.allp[i];
 		if (pp->seen_schedtick != grt_load_relaxed(&pp->schedtick))
@@ -226,6 +229,9 @@ static void keep_promise(int64_t now)
 	int64_t promise = grt_load_relaxed(&sched.promised);
 	if (promise > now)
 		return;
+	uint32_t n = grt_load_acquire(&sched.nallp);
+	for (uint32_t i = grt_load_relaxed(&sched.nprocs); i < n; i++) /* retired Ps have nobody else */
+		grt__timers_run(sched.allp[i], now);
 	int64_t next = grt__timers_earliest();
 	/* due ones are seen by their own M at its next pick, by an M woken here, or by preemption below */
 	__atomic_compare_exchange_n(&sched.promised, &promise, next > now ? next : GRT_FOREVER, false, __ATOMIC_SEQ_CST,
@@ -273,13 +279,13 @@ static void loop(void)
 		bool waits = work_or_timer_waits(now), acted = waits && rouse(now);
 		/* A task that comes back from the kernel or from a timer has used little of its share: it need not wait a slice. */
 		bool urgent = grt_load_relaxed(&sched.urgq_size) || grt__timers_earliest() <= now;
-		uint32_t n = grt_load_relaxed(&sched.nprocs);
+		uint32_t n = grt_load_acquire(&sched.nallp);
 		for (uint32_t i = 0; i < n; i++)
 			acted |= look_at_p(sched.allp[i], now, waits, urgent ? URGENT_SLICE_NS : SLICE_NS);
 		bool retaken = grt_load_relaxed(&sched.nretaken) != 0;
 		if (retaken && waits)
 			call_in_retaken();
-		quiet = waits || moved || retaken ? 0 : quiet + 1;
+		quiet = waits || moved || retaken || grt_load_relaxed(&sched.nleaving) ? 0 : quiet + 1;
 		if (acted)
 			pause = pause < PREEMPT_AGAIN_NS ? pause : PREEMPT_AGAIN_NS;
 		wait_until(now + (urgent && pause > URGENT_LOOK_NS ? URGENT_LOOK_NS : pause));

@@ -18,7 +18,7 @@
 
 enum join_state { JOIN_RUNNING, JOIN_WAITED, JOIN_DYING, JOIN_DETACHED, JOIN_DONE, JOIN_TAKEN };
 
-/* 0 and the result; -ESRCH no such task, -EINVAL detached or another joiner, -EDEADLK self, -ETIMEDOUT; deadline
+/* 0 and the result; -ESRCH no such task, -EINVAL detached or another joiner, -EDEADLK self, -ETIMEDOUT, -ECANCELED; deadline
  * INT64_MIN: only try (-EBUSY). Any thread. */
 int grt__task_join(struct g *gp, int64_t deadline, void **result);
 /* 0, -EINVAL already detached. */

@@ -38,6 +38,8 @@ static char *rtld_global;
 
 #define FIELD(tcb, type, name) (*(type *)((char *)(tcb) + off.name))
 
+/* In cancelhandling; the same in all versions (as pthread_setcancelstate and -type return them). */
+enum { CANCEL_DISABLED = 1, CANCEL_ASYNC = 2 };
 enum { KEYS_PER_BLOCK = 32, DESTRUCTOR_ROUNDS = 4, TLS_IMAGES = 256 };
 
 struct key_data {
@@ -123,12 +125,15 @@ const char *grt__tcb_boot(void)
 	grt__libc.uselocale = dlsym(RTLD_NEXT, "uselocale");
 	grt__libc.dlerror = dlsym(RTLD_NEXT, "dlerror");
 	grt__libc.exit = dlsym(RTLD_NEXT, "exit");
+	grt__libc.pthread_cancel = dlsym(RTLD_NEXT, "pthread_cancel");
+	grt__libc.pthread_testcancel = dlsym(RTLD_NEXT, "pthread_testcancel");
 	if (!static_info || !dl_allocate_tls || !dl_allocate_tls_init || !dl_deallocate_tls || !rtld_global || !keys ||
 	    !grt__libc.call_tls_dtors || !grt__libc.pthread_create)
 		return "libc lacks private symbols of glibc 2.34 or later";
 	const char *why = find_offsets();
 	if (why)
 		return why;
+	grt__tcb_tid_offset = off.tid;
 	static_info(&tls_size, &tls_align);
 	if (tls_align < 64)
 		tls_align = 64;
@@ -495,6 +500,7 @@ void grt__tcb_run_destructors(struct g *gp)
 	grt__libc.uselocale((void *)-1l);
 	grt__libc.dlerror();
 	grt__libc.dlerror();
+	FIELD(gp->tcb, uint32_t, cancelhandling) |= CANCEL_DISABLED; /* a request that this undoes came too late */
 	errno = 0;
 	free_dynamic_tls(gp->tcb);
 	unsplice_dying(gp);
@@ -519,10 +525,105 @@ void *grt__tcb_result(struct g *gp)
 	return FIELD(gp->tcb, void *, result);
 }
 
+void grt__tcb_set_result(struct g *gp, void *result)
+{
+	FIELD(gp->tcb, void *, result) = result;
+}
+
+/* ---- cancellation ---- */
+
+/* What libc's pthread_cancel sets in cancelhandling; of two bits the higher says "requested". The next higher one
+ * says "acting on it, or exiting". 0: not known yet. */
+static uint32_t cancel_bits; /* atomic */
+
+static uint32_t cancel_requested(void)
+{
+	uint32_t bits = grt_load_relaxed(&cancel_bits);
+	return bits ? 1u << (31 - __builtin_clz(bits)) : 0;
+}
+
+void grt__tcb_cancel_prepare(void)
+{
+	/* A block of no thread, alive by its tid, with cancellation disabled: libc's function does nothing but what we want. */
+	char *nobody = grt__os_alloc(off.size);
+	if (!nobody)
+		grt__throw("out of memory for a cancellation");
+	FIELD(nobody, int, tid) = 1;
+	FIELD(nobody, uint32_t, cancelhandling) = CANCEL_DISABLED;
+	grt__libc.pthread_cancel((unsigned long)nobody);
+	grt_store_release(&cancel_bits, FIELD(nobody, uint32_t, cancelhandling) & ~(uint32_t)(CANCEL_DISABLED | CANCEL_ASYNC));
+	grt__os_free(nobody, off.size);
+}
+
+bool grt__tcb_cancel_asked(void)
+{
+	return (FIELD(grt__thread_pointer(), uint32_t, cancelhandling) & ~(uint32_t)(CANCEL_DISABLED | CANCEL_ASYNC)) != 0;
+}
+
+enum tcb_cancel grt__tcb_cancel_request(struct g *gp)
+{
+	uint32_t bits = grt_load_relaxed(&cancel_bits), requested = cancel_requested();
+	uint32_t old = __atomic_fetch_or(&FIELD(gp->tcb, uint32_t, cancelhandling), bits, __ATOMIC_SEQ_CST);
+	if (old & (requested | requested << 1 | CANCEL_DISABLED))
+		return TCB_CANCEL_LATER;
+	return old & CANCEL_ASYNC ? TCB_CANCEL_ASYNC : TCB_CANCEL_DEFERRED;
+}
+
+bool grt__tcb_cancel_due(bool async)
+{
+	uint32_t word = grt_load_relaxed(&FIELD(grt__thread_pointer(), uint32_t, cancelhandling));
+	uint32_t requested = cancel_requested(), type = async ? CANCEL_ASYNC : 0;
+	return requested && (word & (requested | requested << 1 | CANCEL_DISABLED | type)) == (requested | type);
+}
+
+void grt__tcb_cancel_hold(void)
+{
+	__atomic_fetch_or(&FIELD(grt__thread_pointer(), uint32_t, cancelhandling), CANCEL_DISABLED, __ATOMIC_SEQ_CST);
+}
+
+void grt__tcb_cancel_unhold(void)
+{
+	__atomic_fetch_and(&FIELD(grt__thread_pointer(), uint32_t, cancelhandling), ~(uint32_t)CANCEL_DISABLED, __ATOMIC_SEQ_CST);
+}
+
 void grt__tcb_set_tid(struct g *gp, int tid)
 {
 	gp->tid = tid;
 	FIELD(gp->tcb, int, tid) = tid;
+}
+
+void grt__tcb_robust_register(void *tcb)
+{
+	grt__sys2(SYS_set_robust_list, &FIELD(tcb, char, robust_head), 24);
+}
+
+enum { PI_BIT = 1, MOST_ROBUST = 2048 };
+
+static void owner_died(uintptr_t entry, long offset, int tid)
+{
+	uint32_t *word = (uint32_t *)((entry & ~(uintptr_t)PI_BIT) + (uintptr_t)offset);
+	uint32_t old = grt_load_acquire(word);
+	while ((old & 0x3fffffff /* FUTEX_TID_MASK */) == (uint32_t)tid) {
+		uint32_t dead = (old & 0x80000000 /* FUTEX_WAITERS */) | 0x40000000 /* FUTEX_OWNER_DIED */;
+		if (!__atomic_compare_exchange_n(word, &old, dead, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE))
+			continue;
+		if (!(entry & PI_BIT) && dead & 0x80000000)
+			grt__sys3(SYS_futex, word, 1 /* FUTEX_WAKE, shared */, 1);
+		return;
+	}
+}
+
+bool grt__tcb_robust_end(struct g *gp, int tid)
+{
+	uintptr_t *head = &FIELD(gp->tcb, uintptr_t, robust_head), entry = head[0];
+	bool pi = false;
+	for (int n = 0; (entry & ~(uintptr_t)PI_BIT) != (uintptr_t)head && n < MOST_ROBUST; n++) {
+		uintptr_t next = *(uintptr_t *)(entry & ~(uintptr_t)PI_BIT); /* before its next owner may write there */
+		pi |= (entry & PI_BIT) != 0;
+		owner_died(entry, (long)head[1], tid);
+		entry = next;
+	}
+	return pi;
 }
 
 void grt__tcb_unregister_rseq(void)

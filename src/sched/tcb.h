@@ -31,6 +31,8 @@ struct grt_libc {
 	char *(*dlerror)(void);
 	void (*call_tls_dtors)(void);
 	void (*exit)(int);
+	int (*pthread_cancel)(unsigned long);
+	void (*pthread_testcancel)(void);
 };
 extern struct grt_libc grt__libc;
 
@@ -67,11 +69,36 @@ void grt__tcb_run_destructors(struct g *gp);
 
 /* Sets where glibc's unwinder ends on this task (a __pthread_unwind_buf_t). */
 void grt__tcb_set_unwind_end(struct g *gp, void *unwind_buf);
-/* pthread_exit on main must not end its kernel thread: makes the end of its unwinding call `landing`. */
+/* Boot: pthread_exit on main, or its cancellation, must not end its kernel thread: the end of its unwinding calls `landing`. */
 void grt__tcb_redirect_main_exit(struct g *gp, void (*landing)(void));
-/* pthread_exit's or pthread_cancel's value. */
+/* The value of pthread_exit, of pthread_cancel, or what was set. */
 void *grt__tcb_result(struct g *gp);
+void grt__tcb_set_result(struct g *gp, void *result);
 void grt__tcb_set_tid(struct g *gp, int tid);
+
+/* The robust list of the block at tcb becomes the calling kernel thread's. */
+void grt__tcb_robust_register(void *tcb);
+/* What the kernel does with a robust list when a thread (tid) ends. True: a priority-inheriting one was in it. */
+bool grt__tcb_robust_end(struct g *gp, int tid);
+/* ---- cancellation (cancel.h) ---- */
+
+/* Any thread, normal context. Makes libc load its unwinder and learns what its pthread_cancel sets. Idempotent. */
+void grt__tcb_cancel_prepare(void);
+/* A request that came before boot waits for the calling thread. */
+bool grt__tcb_cancel_asked(void);
+/* What a request means for the target now. */
+enum tcb_cancel {
+	TCB_CANCEL_LATER,    /* nothing: disabled, ending, or requested before */
+	TCB_CANCEL_DEFERRED, /* a cancellation point must act */
+	TCB_CANCEL_ASYNC     /* wherever it is */
+};
+/* Any thread. Sets the bits in gp's block; a full barrier. */
+enum tcb_cancel grt__tcb_cancel_request(struct g *gp);
+/* Of the calling thread: pthread_testcancel would act; async: and the type is asynchronous. */
+bool grt__tcb_cancel_due(bool async);
+/* The calling thread, while a request is due: nothing acts on it between these two. */
+void grt__tcb_cancel_hold(void);
+void grt__tcb_cancel_unhold(void);
 
 /* In the child of fork, on the surviving task. */
 void grt__tcb_fork_child(struct g *gp, struct m *mp);

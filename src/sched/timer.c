@@ -135,7 +135,7 @@ int64_t grt__timers_run(struct p *pp, int64_t now)
 int64_t grt__timers_earliest(void)
 {
 	int64_t first = GRT_FOREVER;
-	uint32_t n = grt_load_relaxed(&grt__sched.nprocs);
+	uint32_t n = grt_load_acquire(&grt__sched.nallp);
 	for (uint32_t i = 0; i < n; i++) {
 		int64_t when = grt_load_relaxed(&grt__sched.allp[i]->timer0);
 		if (when < first)

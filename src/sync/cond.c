@@ -1,4 +1,5 @@
 #include "sync/cond.h"
+#include "sched/cancel.h"
 #include <errno.h>
 
 _Static_assert(sizeof(pthread_cond_t) == 48, "glibc's pthread_cond_t");
@@ -39,6 +40,12 @@ int grt__cond_wait(pthread_cond_t *c, pthread_mutex_t *m, clockid_t clock, const
 	int r = grt__futex_wait_unlock(c, counter, unlock_mutex, &w, deadline, WAIT_COND);
 	if (w.error)
 		return w.error;
+	if (grt_unlikely(r == -ECANCELED)) {
+		grt__tcb_cancel_hold();
+		grt__mutex_cond_lock(m);
+		grt__tcb_cancel_unhold();
+		return r;
+	}
 	error = grt__mutex_cond_lock(m);
 	return error ? error : r;
 }

@@ -37,7 +37,8 @@ static inline clockid_t grt__cond_clock(const pthread_cond_t *c)
 	return grt_load_relaxed(&c->__data.__wrefs) & COND_MONOTONIC ? CLOCK_MONOTONIC : CLOCK_REALTIME;
 }
 
-/* 0 or -errno: -EINVAL (before anything else), -EPERM, -ETIMEDOUT, or what the mutex says. abstime NULL: for ever. */
+/* 0 or -errno: -EINVAL (before anything else), -EPERM, -ETIMEDOUT, -ECANCELED (the mutex is held), or what the mutex says.
+ * abstime NULL: for ever. */
 int grt__cond_wait(pthread_cond_t *c, pthread_mutex_t *m, clockid_t clock, const struct timespec *abstime);
 
 /* The first of these two returns how many were woken, also for a shared variable. */

@@ -1,5 +1,6 @@
 #include "sync/futex.h"
 #include "os/os.h"
+#include "sched/cancel.h"
 #include <errno.h>
 #include <limits.h>
 
@@ -10,6 +11,7 @@ struct waiter {
 	uintptr_t key;        /* bucket lock; changed by requeue */
 	uint32_t bitset;
 	uint8_t linked, expired; /* bucket lock */
+	uint8_t starving;
 	uint32_t *counter;       /* see grt__futex_wait_unlock */
 	struct parker *pk;
 	struct grt_timer timer;
@@ -37,7 +39,7 @@ static void lock_bucket(struct bucket *b)
 
 static void link_locked(struct bucket *b, struct waiter *w)
 {
-	grt_list_push_tail(&b->waiters, &w->link);
+	grt_list_push_tail(w->starving ? b->waiters.next : &b->waiters, &w->link); /* before the first, or last */
 	w->linked = 1;
 	/* Not atomic for other writers (they hold the lock); sequentially consistent for wake's hint: the waiter counts itself,
 	 * then looks at *addr; the waker changes *addr, then looks at the count. */
@@ -65,6 +67,16 @@ static inline void enter(void)
 static inline void leave(void)
 {
 	if (grt_likely(grt__self.g != NULL))
+		grt__leave();
+}
+
+static inline void leave_wait(bool cancelable)
+{
+	if (grt_unlikely(grt__self.g == NULL))
+		return;
+	if (cancelable)
+		grt__leave_wait();
+	else
 		grt__leave();
 }
 
@@ -107,13 +119,13 @@ static bool give_up(struct waiter *w)
 }
 
 /* The waiter is linked, no lock is held, a task is inside a critical section. 0, -ETIMEDOUT, or -EINTR: interrupted. */
-static int sleep_linked(struct waiter *w, int64_t deadline, enum grt_wait why)
+static int sleep_linked(struct waiter *w, int64_t deadline, enum grt_wait why, bool cancelable)
 {
 	bool task = w->pk->g != NULL, timed = deadline != GRT_FOREVER;
 	int r = 0;
 	if (task && timed)
 		grt__timer_start(&w->timer, deadline, expire);
-	if (!grt__park(w->pk, why, deadline)) {
+	if ((cancelable && grt__cancel_due()) || !grt__park(w->pk, why, deadline)) {
 		r = !task && timed && grt__nanotime() >= deadline ? -ETIMEDOUT : -EINTR;
 		if (give_up(w)) {
 			w->pk->state = PARK_RUNNING;
@@ -131,7 +143,8 @@ int grt__futex_wait(uint32_t *addr, uint32_t expected, uint32_t bitset, int64_t 
                     enum grt_wait why)
 {
 	for (;;) {
-		struct waiter w = {.key = (uintptr_t)addr, .bitset = bitset, .pk = grt__parker()};
+		struct waiter w = {
+			.key = (uintptr_t)addr, .bitset = bitset, .pk = grt__parker(), .starving = (flags & FUTEX_STARVING) != 0};
 		struct bucket *b = bucket_of(w.key);
 		struct g *gp = w.pk->g;
 		enter();
@@ -146,10 +159,13 @@ int grt__futex_wait(uint32_t *addr, uint32_t expected, uint32_t bitset, int64_t 
 		grt__park_prepare(w.pk);
 		grt_unlock(&b->lock);
 		uint32_t any = gp ? gp->handlers_ran : 0, hard = gp ? gp->handlers_hard : 0;
-		int r = sleep_linked(&w, deadline, why);
-		leave(); /* handlers run here */
+		bool cancelable = flags & FUTEX_CANCELABLE;
+		int r = sleep_linked(&w, deadline, why, cancelable);
+		leave_wait(cancelable); /* handlers run here */
 		if (r != -EINTR)
 			return r;
+		if (cancelable && grt__cancel_due())
+			return -ECANCELED;
 		/* signal(7): without a time-out, handlers with SA_RESTART do not end the wait; with one, any handler does. */
 		if (flags & FUTEX_INTERRUPTIBLE &&
 		    (!gp || (deadline == GRT_FOREVER ? gp->handlers_hard != hard : gp->handlers_ran != any)))
@@ -168,12 +184,14 @@ int grt__futex_wait_unlock(void *addr, uint32_t *counter, void (*unlock)(void *)
 	grt__park_prepare(w.pk);
 	grt_unlock(&b->lock);
 	unlock(arg);
-	int r = sleep_linked(&w, deadline, why);
-	leave();
-	return r == -EINTR ? 0 : r; /* a handler ran: a spurious wake-up, as POSIX allows */
+	int r = sleep_linked(&w, deadline, why, true);
+	leave_wait(true);
+	if (r == -EINTR) /* a handler ran: a spurious wake-up, as POSIX allows */
+		r = grt__cancel_due() ? -ECANCELED : 0;
+	return r;
 }
 
-int grt__futex_wake(void *addr, int n, uint32_t bitset)
+static int wake(void *addr, int n, uint32_t bitset, bool *starving)
 {
 	uintptr_t key = (uintptr_t)addr;
 	struct bucket *b = bucket_of(key);
@@ -193,6 +211,7 @@ int grt__futex_wake(void *addr, int n, uint32_t bitset)
 			break;
 		unlink_locked(b, w);
 		grt_list_push_tail(&woken, &w->link);
+		*starving |= w->starving;
 		count++;
 	}
 	grt_unlock(&b->lock);
@@ -203,6 +222,19 @@ int grt__futex_wake(void *addr, int n, uint32_t bitset)
 	}
 	leave();
 	return count;
+}
+
+int grt__futex_wake(void *addr, int n, uint32_t bitset)
+{
+	bool starving = false;
+	return wake(addr, n, bitset, &starving);
+}
+
+bool grt__futex_wake_one(void *addr)
+{
+	bool starving = false;
+	wake(addr, 1, ~0u, &starving);
+	return starving;
 }
 
 static void lock_two(struct bucket *a, struct bucket *b)

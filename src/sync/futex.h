@@ -22,11 +22,14 @@
 #include <time.h>
 
 enum {
+	/* The waiter was woken before and came too late: it queues at the front, and its waker learns that it should make room. */
+	FUTEX_STARVING = 2,
 	FUTEX_INTERRUPTIBLE = 1, /* a signal handler that ran ends the wait with -EINTR (sem_wait, SYS_futex) */
+	FUTEX_CANCELABLE = 2,    /* a cancellation point: -ECANCELED when one is due (sched/cancel.h) */
 };
 
 /*
- * Waits until woken, unless *addr != expected at the start (-EAGAIN). 0, -EAGAIN, -ETIMEDOUT, -EINTR. Any thread.
+ * Waits until woken, unless *addr != expected at the start (-EAGAIN). 0, -EAGAIN, -ETIMEDOUT, -EINTR, -ECANCELED. Any thread.
  * bitset: as FUTEX_WAIT_BITSET; ~0u for all.
  */
 int grt__futex_wait(uint32_t *addr, uint32_t expected, uint32_t bitset, int64_t deadline, unsigned flags,
@@ -36,7 +39,8 @@ int grt__futex_wait(uint32_t *addr, uint32_t expected, uint32_t bitset, int64_t 
  * Enqueues unconditionally on addr, then calls unlock(arg) (which may wake others and touch the scheduler), then parks: the
  * building block of condition variables. addr is only a key: it is never read. *counter, if counter is not NULL, counts the
  * waiters so enqueued: it is changed only under the bucket lock, by whoever links or unlinks a waiter, and never after
- * that waiter can run, so the object may be destroyed by the waiter at once. 0, -ETIMEDOUT. Any thread.
+ * that waiter can run, so the object may be destroyed by the waiter at once. A cancellation point. 0, -ETIMEDOUT, -ECANCELED.
+ * Any thread.
  */
 int grt__futex_wait_unlock(void *addr, uint32_t *counter, void (*unlock)(void *), void *arg, int64_t deadline,
                            enum grt_wait why);
@@ -46,6 +50,9 @@ int grt__futex_wait_unlock(void *addr, uint32_t *counter, void (*unlock)(void *)
  * lock. addr is only a key.
  */
 int grt__futex_wake(void *addr, int n, uint32_t bitset);
+
+/* Wakes one. True if it had queued with FUTEX_STARVING. */
+bool grt__futex_wake_one(void *addr);
 
 /*
  * Wakes nwake, moves up to nmove others to addr2 (private, as FUTEX_CMP_REQUEUE; with expected == NULL no comparison).

@@ -6,7 +6,7 @@
  * Named and process-shared semaphores (glibc's `private` field is not 0 for both) are libc's.
  *
  * post is async-signal-safe. Functions return 0 or -errno: -EINTR when a handler ran, -EINVAL for a bad abstime before
- * anything else, -EOVERFLOW, -EAGAIN.
+ * anything else, -EOVERFLOW, -EAGAIN, -ECANCELED.
  */
 #ifndef GRT_SYNC_SEM_H
 #define GRT_SYNC_SEM_H

@@ -1,5 +1,6 @@
 /* See sleep.h. */
 #include "sync/sleep.h"
+#include "sched/cancel.h"
 #include <errno.h>
 
 static GRT_TLS struct sleeper {
@@ -28,29 +29,30 @@ void grt__sleep_abandon(void)
 int grt__sleep_until(int64_t deadline, int64_t *left)
 {
 	struct sleeper *s = &sleeper;
-	bool woken;
+	struct parker *pk = grt__parker();
+	uint32_t handlers = pk->g->handlers_ran;
 
-	grt__enter();
-	s->pk = grt__parker();
 	do {
-		grt__park_prepare(s->pk);
+		grt__enter();
+		s->pk = pk;
+		grt__park_prepare(pk);
 		grt_store_relaxed(&s->fired, 0); /* nobody else sees it until timer_start */
 		if (deadline != GRT_FOREVER) {
 			s->armed = true;
 			grt__timer_start(&s->timer, deadline, fire);
 		}
-		woken = grt__park(s->pk, WAIT_SLEEP, GRT_FOREVER);
+		bool woken = !grt__cancel_due() && grt__park(pk, WAIT_SLEEP, GRT_FOREVER);
 		grt__sleep_abandon(); /* from here on fire does not run */
 		bool fired = grt_load_relaxed(&s->fired);
 		if (!woken && fired) /* interrupted at the same moment: its wake has come or is on the way */
-			woken = true, grt__park_await(s->pk);
-		if (woken && fired) {
-			grt__leave();
+			grt__park_await(pk);
+		else if (!woken)
+			pk->state = PARK_RUNNING;
+		grt__leave_wait(); /* the handler runs here */
+		if (fired)
 			return 0;
-		}
-	} while (woken);
-	s->pk->state = PARK_RUNNING;
-	grt__leave(); /* the handler runs here */
+		/* Interrupted, but not for us: a signal that is ignored now, a request that something else acts on. */
+	} while (pk->g->handlers_ran == handlers && !grt__cancel_due());
 	/* As the kernel: a handler that ran while the time ran out does not make it an interruption. */
 	*left = deadline - grt__nanotime();
 	return *left > 0 ? -EINTR : 0;
