@@ -121,6 +121,7 @@ void grt__m_sleep(struct m *mp)
 	grt_unlock(&sched.lock);
 
 	bool notified = wait_note(mp, deadline);
+	grt_store_relaxed(&sched.coarse, grt__cycles());
 	if (deadline != GRT_FOREVER) {
 		int64_t mine = deadline;
 		__atomic_compare_exchange_n(&sched.promised, &mine, GRT_FOREVER, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);

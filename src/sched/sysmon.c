@@ -270,6 +270,7 @@ static void loop(void)
 			pause = FIRST_LOOK_NS;
 		}
 		int64_t now = grt__nanotime();
+		grt_store_relaxed(&sched.coarse, grt__cycles());
 		if (now >= grt__schedtrace_next && grt__schedtrace_hook)
 			grt__schedtrace_hook(now);
 		if (grt_load_relaxed(&sched.want_m))
