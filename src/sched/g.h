@@ -20,7 +20,7 @@ struct g {
 	uint8_t special;      /* nonzero: the switch takes its slow path (signal mask, pending signals, locked M) */
 	uint8_t preempted;    /* resumes through sigreturn of frame; owner M */
 	uint8_t is_g0;
-	uint64_t wait_since; /* cycle counter when it parked */
+	uint64_t wait_since; /* sched.coarse when it parked */
 	struct parker park;
 
 	/* identity */
@@ -61,7 +61,7 @@ struct g {
 	/* signal.c */
 	uint64_t sigmask;          /* the task's own mask; owner task */
 	struct g_signal *sigqueue; /* signal lock: directed signals not yet delivered, oldest first */
-	uint64_t sigwait_set; /* signal lock: what it waits for in the kernel, on its M; 0: not waiting */
+	uint64_t sigwait_set;      /* signal lock: what it waits for in the kernel, on its M; 0: not waiting */
 	uint32_t handlers_ran;     /* signal handlers that this task has run; owner task */
 	uint32_t handlers_hard;    /* those without SA_RESTART */
 	uint32_t sigpending;       /* atomic: sigqueue is not empty, or a process-directed signal waits for this task */
@@ -130,7 +130,7 @@ struct p {
 	uint32_t runq_head;   /* atomic: acquire/release by stealers */
 	uint32_t runq_tail;   /* atomic: release by the owner, acquire by stealers */
 	struct g *runq[GRT_RUNQ];
-	uint8_t urgent_turn;       /* owner M: the last pick was not from the urgent queue */
+	uint8_t urgent_turn; /* owner M: the last pick was not from the urgent queue */
 	struct g *runnext;   /* atomic: exchanged by the owner, taken by CAS by others */
 	struct m *m;         /* back link; valid while running or in a system call */
 	struct p *idle_next; /* sched lock */

@@ -1,5 +1,5 @@
 /*
- * Asynchronous preemption (DESIGN 4.5).
+ * Asynchronous preemption.
  *
  * The runtime's signal interrupts the M; the handler runs on gsignal. If the interrupted code is a task's own (not ours, not
  * the loader's), the kernel's frame is copied into a buffer of the task's and the M goes on with another task. The copy is resumed by sigreturn, on any
@@ -12,15 +12,15 @@
 #include "sched/signal.h"
 #include <link.h>
 
-uint32_t grt__preempt_off;
+uint32_t grt__preempt_off, grt__preempt_stress;
 
 struct text {
 	uintptr_t lo, hi;
 };
 enum { RESUME_STACK = 2048 };
-static struct text ours;              /* libgrt */
-static struct text libc;              /* a task may hold a lock of libc's here */
-static struct text loader;            /* here it may hold the one that making an M takes */
+static struct text ours;   /* libgrt */
+static struct text libc;   /* a task may hold a lock of libc's here */
+static struct text loader; /* here it may hold the one that making an M takes */
 
 static bool within(const struct text *t, uintptr_t pc)
 {

@@ -1,7 +1,7 @@
 /*
  * Scheduler state shared by the files of sched/ (proc.c run queues and picking, m.c kernel threads, sysmon.c, task.c, park.c).
  *
- * Waking another CPU is dear (DESIGN 4.2b), so grt__ready does it only when it pays: no M is spinning, a P is idle, and either
+ * Waking another CPU is dear (2 us on metal, 30 us through a hypervisor), so grt__ready does it only when it pays: no M is spinning, a P is idle, and either
  * there is more than one task waiting here or this M has not woken anybody for WAKE_PAUSE cycles. A lone task in runnext usually
  * runs as soon as its waker parks; if the waker does not park, sysmon (awake whenever work may be stuck) finds the task and wakes
  * an M for it.
@@ -33,8 +33,9 @@ struct grt_sched {
 	/* sched lock; sizes also read without it */
 	struct g *globq_head, *globq_tail;
 	uint32_t globq_size; /* atomic: both queues */
-	struct g *urgq_head, *urgq_tail; /* back from the kernel, where they lost their P: every other pick is one of these */
-	uint32_t urgq_size;              /* atomic */
+	struct g *urgq_head,
+		*urgq_tail;     /* back from the kernel, where they lost their P: every other pick is one of these */
+	uint32_t urgq_size; /* atomic */
 	struct p *pidle;
 	uint32_t npidle; /* atomic */
 	struct m *midle;
@@ -48,8 +49,10 @@ struct grt_sched {
 
 	GRT_ALIGNED(GRT_CACHE_LINE) uint32_t nspinning; /* atomic */
 	uint32_t sysmon_asleep;                         /* atomic */
-	int64_t promised;                               /* atomic: somebody looks at timers by then */
-	uint32_t nretaken;                              /* atomic: Ms whose P sysmon took while in user code */
+	uint64_t
+		coarse; /* atomic: cycle counter, a slice old at most while anything runs; written by sysmon and by Ms that wake */
+	int64_t promised;  /* atomic: somebody looks at timers by then */
+	uint32_t nretaken; /* atomic: Ms whose P sysmon took while in user code */
 
 	GRT_ALIGNED(GRT_CACHE_LINE) uint64_t next_id; /* atomic: goid - 1, handed to Ps in batches */
 	uint32_t main_exited;                         /* atomic: main called pthread_exit; the last task ends the process */
@@ -61,7 +64,7 @@ extern struct p grt__no_p;
 extern struct g grt__main_g;
 
 #define GRT_SPIN_CYCLES 25000u /* about 10 us */
-#define NEXT_STUCK 10000u /* cycles, about 4 us: longer than a hop between two tasks */
+#define NEXT_STUCK 10000u      /* cycles, about 4 us: longer than a hop between two tasks */
 #define WAKE_PAUSE 125000u     /* cycles, about 50 us */
 
 /* ---- proc.c ---- */
@@ -127,6 +130,7 @@ void grt__sysmon_fork_child(void);
 /* ---- preempt.c ---- */
 void grt__preempt_init(void);
 void grt__preempt_kick(struct m *mp); /* sends the runtime's signal */
+extern uint32_t grt__preempt_stress;  /* GODEBUG=preemptstress=1 */
 extern uint32_t grt__preempt_off;     /* GODEBUG=asyncpreemptoff=1 */
 #define GRT_SIGRT 33                  /* the signal number that libc keeps for itself: no program can block or see it */
 

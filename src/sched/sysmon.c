@@ -1,7 +1,7 @@
 /*
  * sysmon: one kernel thread without a P that does what nobody else can (Go's sysmon, but asleep when there is nothing to watch).
  *
- *   - takes Ps from Ms that sit in the kernel while work waits: announced (SYSCALL) and unannounced (DESIGN 4.6);
+ *   - takes Ps from Ms that sit in the kernel while work waits: announced (SYSCALL) and unannounced (HACKING.md, "Retaking");
  *   - preempts tasks that run longer than a slice while work waits;
  *   - wakes an M for a task stuck in runnext behind a waker that does not park;
  *   - makes Ms; keeps the promise to look at timers; is the bell for signals that nobody takes (signal.c).
@@ -80,7 +80,7 @@ static bool asleep_in_user_code(struct m *mp)
 	return grt__os_thread_asleep(mp->tid);
 }
 
-/* DESIGN 4.6: steps 3 to 6. True if the P is ours now. */
+/* HACKING.md, "Retaking": steps 3 to 6. True if the P is ours now. */
 static bool retake_running(struct p *pp, struct m *mp, uint64_t word)
 {
 	uint64_t retaking = P_WORD(P_RETAKING, mp->id, P_SEQ(word));
@@ -259,6 +259,22 @@ static void make_m(void)
 	}
 }
 
+/* GODEBUG=preemptstress=1: every running task is interrupted again and again, whether somebody waits or not. */
+static bool stress(void)
+{
+	bool running = false;
+	uint32_t n = grt_load_acquire(&sched.nallp);
+	for (uint32_t i = 0; i < n; i++) {
+		uint64_t word = grt_load_acquire(&sched.allp[i]->word);
+		struct m *mp = P_STATUS(word) == P_RUNNING ? m_by_id(P_MID(word)) : NULL;
+		if (mp && mp->curg) {
+			running = true;
+			grt__preempt_kick(mp);
+		}
+	}
+	return running;
+}
+
 static void loop(void)
 {
 	int64_t pause = FIRST_LOOK_NS;
@@ -270,6 +286,7 @@ static void loop(void)
 			pause = FIRST_LOOK_NS;
 		}
 		int64_t now = grt__nanotime();
+		grt_store_relaxed(&sched.coarse, grt__cycles());
 		if (now >= grt__schedtrace_next && grt__schedtrace_hook)
 			grt__schedtrace_hook(now);
 		if (grt_load_relaxed(&sched.want_m))
@@ -288,6 +305,10 @@ static void loop(void)
 		quiet = waits || moved || retaken || grt_load_relaxed(&sched.nleaving) ? 0 : quiet + 1;
 		if (acted)
 			pause = pause < PREEMPT_AGAIN_NS ? pause : PREEMPT_AGAIN_NS;
+		if (grt_unlikely(grt__preempt_stress) && stress()) {
+			pause = PREEMPT_AGAIN_NS / 2 + (int64_t)(grt__cycles() % PREEMPT_AGAIN_NS);
+			quiet = 0;
+		}
 		wait_until(now + (urgent && pause > URGENT_LOOK_NS ? URGENT_LOOK_NS : pause));
 		if (!acted && pause < LAST_LOOK_NS)
 			pause = pause * 2 < LAST_LOOK_NS ? pause * 2 : LAST_LOOK_NS;
