@@ -148,12 +148,18 @@ void grt__m_sleep(struct m *mp)
 	mp->sched_next = sched.midle;
 	sched.midle = mp;
 	sched.nmidle++;
-	int64_t deadline = grt__timers_earliest();
-	if (deadline < sched.promised)
-		grt_store_relaxed(&sched.promised, deadline); /* this M is the time keeper */
-	else
+	int64_t deadline = grt__timers_earliest(), overdue = GRT_FOREVER;
+	if (deadline >= sched.promised) {
 		deadline = GRT_FOREVER;
+	} else if (!sched.npidle && deadline <= grt__nanotime()) {
+		overdue = deadline; /* no P to fire it with: sysmon gets one, there is nothing to keep time for */
+		deadline = GRT_FOREVER;
+	} else {
+		grt_store_relaxed(&sched.promised, deadline); /* this M is the time keeper */
+	}
 	grt_unlock(&sched.lock);
+	if (overdue != GRT_FOREVER)
+		grt__sysmon_promise(overdue);
 
 	bool notified = wait_note(mp, deadline);
 	grt_store_relaxed(&sched.coarse, grt__cycles());
@@ -173,7 +179,7 @@ void grt__m_sleep(struct m *mp)
 			if (pp)
 				grt__p_bind(mp, pp);
 			else
-				grt__sysmon_wake(); /* every P is busy: sysmon preempts for timers */
+				grt__sysmon_promise(deadline); /* every P is busy: sysmon preempts for timers */
 			return;
 		}
 		wait_note(mp, GRT_FOREVER); /* somebody chose this M in between: its note is on the way */

@@ -19,7 +19,7 @@
 #   stop SIGNAL             ends it: $status
 #   threads_ok WHAT         the verdict on the last watched run
 #   free_port, wait_port PORT, fail MESSAGE, skip REASON
-# INPUT=file gives a command its standard input; LIMIT=seconds is its time.
+# INPUT=file gives a command its standard input; LIMIT=seconds is its time; FOREIGN=name of threads that are no tasks.
 
 [ "${BASH_SOURCE[0]}" != "$0" ] || {
 	echo "SKIP it is shared by the others"
@@ -34,6 +34,7 @@ GRT_PRELOAD=${GRT_PRELOAD-}
 procs=${GOMAXPROCS:-$(nproc)}
 LIMIT=${LIMIT:-25}
 INPUT=/dev/null
+FOREIGN=${FOREIGN-}
 status=0
 server=
 running=
@@ -91,15 +92,20 @@ need() {
 }
 
 # watch PID FILE: one line per sample: threads, and those of them not blocked in the kernel.
-# A futex is where an idle thread of the runtime waits: it counts as not blocked.
+# A futex is where an idle thread of the runtime waits: it counts as not blocked, unless it is a thread that a library made
+# behind the runtime's back (FOREIGN: its name).
 watch() {
-	local pid=$1 file=$2 t call rest all busy
+	local pid=$1 file=$2 t call rest all busy comm
 	: >"$file"
 	while [ -d "/proc/$pid/task" ]; do
 		all=0 busy=0
 		for t in /proc/"$pid"/task/*/syscall; do
 			{ read -r call rest <"$t"; } 2>/dev/null || continue
 			all=$((all + 1))
+			if [ -n "$FOREIGN" ]; then
+				{ read -r comm <"${t%syscall}comm"; } 2>/dev/null || continue
+				[ "$comm" != "$FOREIGN" ] || continue
+			fi
 			case $call in
 			running | 202 | -1) busy=$((busy + 1)) ;; # 202: futex on x86-64
 			98) [ "$(uname -m)" != aarch64 ] || busy=$((busy + 1)) ;;

@@ -5,6 +5,8 @@
 need redis redis-server
 need cli redis-cli
 need bench redis-benchmark
+# jemalloc makes its background threads by dlsym(RTLD_NEXT, "pthread_create"): libc's, so they stay kernel threads
+FOREIGN=jemalloc_bg_thd
 
 side() {
 	local side=$1 i
