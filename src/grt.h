@@ -45,8 +45,9 @@ void grt_exit(void) __attribute__((noreturn));
 
 /*
  * Pins the calling task to the kernel thread it runs on, and that thread to the task, until as many calls of
- * grt_unlock_os_thread (Go's runtime.LockOSThread). For libraries that keep state per kernel thread. A pinned task that
- * ends takes no state with it: the kernel thread goes on with other tasks.
+ * grt_unlock_os_thread (Go's runtime.LockOSThread). For libraries that keep state per kernel thread. When a pinned task ends
+ * its kernel thread goes on with other tasks, unless the task changed what the kernel keeps per thread (affinity,
+ * scheduling, nice value, ...): then it ends too.
  */
 void grt_lock_os_thread(void);
 /* Undoes one grt_lock_os_thread. More unlocks than locks are ignored. */

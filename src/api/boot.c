@@ -5,6 +5,7 @@
 #include "observe/schedtrace.h"
 #include "observe/traceback.h"
 #include "os/os.h"
+#include "sched/pin.h"
 #include "sched/cancel.h"
 #include "sched/proc.h"
 #include "sched/signal.h"
@@ -68,7 +69,10 @@ static void boot(void)
 	grt__knobs_complain(procs);
 	grt__proc_init(procs < MAX_PROCS ? procs : MAX_PROCS);
 	grt__tcb_images_refresh();
+	/* Before there is a second thread: growing a shared descriptor table waits for the kernel's grace period, 15 ms. */
+	grt__signal_bell_open();
 	if (grt__sysmon_start(&why) != 0) {
+		grt__signal_bell_close();
 		stay_one_to_one(why);
 		return;
 	}
@@ -85,7 +89,6 @@ static void boot(void)
 	grt__crash_init();
 	grt__sync_spin = procs > 1 ? GRT_SYNC_SPIN : 0;
 	grt__preempt_off = grt__knobs.asyncpreemptoff;
-	grt__signal_bell_open();
 	grt__preempt_init();
 	grt__signal_init();
 	grt_store_release(&grt__state, GRT_BOOTED);
@@ -132,6 +135,7 @@ void grt__fork_child(void)
 	grt__futex_reset_in_child();
 	grt__tcb_fork_child(gp, mp);
 	grt__task_fork_child(gp);
+	grt__pin_fork_child(mp, gp);
 	grt__sysmon_fork_child();
 	grt__signal_fork_child(mp);
 	grt__once_fork_child();

@@ -1,5 +1,5 @@
 /*
- * The life of the runtime in a process (DESIGN 4.12).
+ * The life of the runtime in a process.
  *
  *   COLD        a program that never makes a thread stays here: every wrapper takes libc's function, no thread, no table.
  *   BOOTED      from the first pthread_create or grt_ call of the main thread on. Main becomes task 1 where it stands.
@@ -8,6 +8,7 @@
  * fork. libc's child keeps only the calling task; an atfork child handler, registered by our constructor before anybody else's and so run
  * first in the child, starts the runtime afresh around it: one M (the surviving kernel thread), its P, no sysmon until the child makes
  * a thread. Nothing of the parent's queues, pools and tables is looked at, so it does not matter in which state fork found them.
+ * HACKING.md says why no lock is taken before.
  */
 #ifndef GRT_API_BOOT_H
 #define GRT_API_BOOT_H

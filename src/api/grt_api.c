@@ -5,6 +5,7 @@
 #include "api/boot.h"
 #include "os/os.h"
 #include "sched/proc.h"
+#include "sync/mutex.h"
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
@@ -62,7 +63,10 @@ GRT_EXPORT int grt_gomaxprocs(int n)
 {
 	if (!grt__boot())
 		return grt__one_to_one_reason ? grt__os.ncpu : 1;
-	return grt__gomaxprocs(n);
+	int old = grt__gomaxprocs(n);
+	if (n > 0)
+		grt__sync_spin = n > 1 ? GRT_SYNC_SPIN : 0;
+	return old;
 }
 
 GRT_EXPORT int grt_num_tasks(void)

@@ -18,7 +18,9 @@
 #define GRT_COLD_FN __attribute__((cold, noinline))
 #define GRT_HOT __attribute__((hot))
 #define GRT_ALWAYS_INLINE static inline __attribute__((always_inline))
-#define GRT_EXPORT __attribute__((visibility("default")))
+/* An exported function. Its own code lies in a section apart: there a task may be preempted like in the program's own code (it touches
+ * M and P through calls only), elsewhere in libgrt it is not (sched/preempt.c). */
+#define GRT_EXPORT __attribute__((visibility("default"), section("grt_user_text")))
 #define GRT_PRINTF(f, a) __attribute__((format(printf, f, a)))
 /* A preload is part of the initial set of libraries, so its TLS is static and one load away. */
 #define GRT_TLS __thread __attribute__((tls_model("initial-exec")))

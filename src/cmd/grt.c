@@ -125,7 +125,7 @@ static void join_env(const char *name, const char *value, bool before)
 static void set_preload(const char *library)
 {
 	join_env("LD_PRELOAD", library, true);
-	/* A task's thread block has no rseq registration (DESIGN 4.1); libc's users of it must know from the start. */
+	/* A task's thread block has no rseq registration (sched/tcb.h); libc's users of it must know from the start. */
 	join_env("GLIBC_TUNABLES", "glibc.pthread.rseq=0", false);
 }
 
@@ -551,13 +551,12 @@ static void print_indented(const char *text)
 static int cmd_doctor(void)
 {
 	static const char *const unwind_names[] = {"libunwind.so.8", "libunwind.so", NULL};
-	static const char *const elf_names[] = {"libelf.so.1", "libelf.so", NULL};
 	struct utsname un;
 	uname(&un);
 	bool fsgsbase = has_fsgsbase(), guard = has_guard_install(), membarrier = has_membarrier();
 	bool proc_syscall = has_proc_syscall(), wp_async, uffd = has_userfaultfd(&wp_async), scan = has_pagemap_scan();
 	bool uring = has_io_uring();
-	const char *unwind = first_loadable(unwind_names), *elf = first_loadable(elf_names);
+	const char *unwind = first_loadable(unwind_names);
 	double quota = cgroup_quota();
 	const char *asked = getenv("GOMAXPROCS");
 	char library[PATH_MAX];
@@ -585,7 +584,6 @@ static int cmd_doctor(void)
 	fact("PAGEMAP_SCAN", "%s", yes_no(scan));
 	fact("io_uring", "%s", yes_no(uring));
 	fact("libunwind", "%s", unwind ? unwind : "no");
-	fact("libelf", "%s", elf ? elf : "no");
 	fact("CPUs allowed", "%d", affinity_count());
 	if (quota > 0)
 		fact("cgroup CPU quota", "%.2f", quota);
@@ -608,14 +606,7 @@ static int cmd_doctor(void)
 	     !membarrier     ? "no membarrier: calls that block inside libc keep their P"
 	     : !proc_syscall ? "/proc/PID/task/TID/syscall is not readable: the thread's CPU clock alone"
 	                     : "membarrier and /proc");
-	rung("dirty pages", scan && wp_async,
-	     scan && wp_async ? "userfaultfd and PAGEMAP_SCAN"
-	                      : "no PAGEMAP_SCAN (Linux 6.7): a collector has to stop the world to mark");
-	rung("disk I/O", uring, uring ? "the kernel has io_uring" : "no io_uring: blocking section");
-	rung("tracebacks", unwind && elf,
-	     unwind && elf ? "libunwind and libelf"
-	     : unwind      ? "no libelf: addresses without names"
-	                   : "no libunwind: the first frame only");
+	rung("tracebacks", unwind, unwind ? "libunwind" : "no libunwind: the first frame only");
 	printf("\n%s\n", pr.ok ? "Tasks run M:N." : "Threads stay 1:1.");
 	return pr.ok ? 0 : 1;
 }

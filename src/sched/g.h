@@ -50,14 +50,18 @@ struct g {
 	size_t frame_size;
 	void *frame_uc; /* the copy's ucontext */
 
-	/* LockOSThread */
+	/* LockOSThread, pin.c */
 	struct m *lockedm;
-	uint32_t lock_count;
+	uint32_t lock_count; /* one of them is pin.c's when pinned */
+	int32_t pinned_tid;  /* atomic: kernel tid of the M that the task keeps for its life; 0: not pinned */
+	uint32_t pin_wanted; /* atomic: another task asks this one to pin itself */
+	uint8_t pinned;      /* owner task */
+	uint8_t robust;      /* its robust list is registered for its M; owner task */
 
 	/* signal.c */
 	uint64_t sigmask;          /* the task's own mask; owner task */
 	struct g_signal *sigqueue; /* signal lock: directed signals not yet delivered, oldest first */
-	uint64_t sigwait_set; /* signal lock: what it waits for in the kernel, on its M; 0: not waiting */
+	uint64_t sigwait_set;      /* signal lock: what it waits for in the kernel, on its M; 0: not waiting */
 	uint32_t handlers_ran;     /* signal handlers that this task has run; owner task */
 	uint32_t handlers_hard;    /* those without SA_RESTART */
 	uint32_t sigpending;       /* atomic: sigqueue is not empty, or a process-directed signal waits for this task */
@@ -86,7 +90,10 @@ struct m {
 	int32_t tid;           /* the kernel's */
 	uint32_t id;
 	struct g *lockedg;
-	uint32_t ncalls;      /* statistics */
+	uint8_t
+		ends_with_g; /* the kernel's state of this thread was changed for lockedg: nobody else may have it; owner M */
+	uint8_t ending;  /* lockedg is dead: the thread ends as soon as it is on g0; owner M */
+	uint32_t ncalls; /* statistics */
 	struct m *sched_next; /* idle list; sched lock */
 	struct m *all_next;   /* all Ms, never unlinked */
 	void *pthread;        /* pthread_t of the M */
@@ -106,6 +113,8 @@ struct m {
 #define GRT_RUNQ GRT_SMALL(256u, 4u)
 
 enum p_status { P_IDLE, P_RUNNING, P_SYSCALL, P_RETAKING, P_DEAD };
+/* GOMAXPROCS was lowered below this P: its M gives it up at the next switch. */
+enum p_retire { P_STAYS, P_LEAVING, P_RETIRED };
 /* p->word = status | M id << 8 | sequence << 32 */
 #define P_WORD(status, mid, seq) ((uint64_t)(status) | (uint64_t)(mid) << 8 | (uint64_t)(uint32_t)(seq) << 32)
 #define P_STATUS(word) ((enum p_status)((word)&0xff))
@@ -121,10 +130,11 @@ struct p {
 	uint32_t runq_head;   /* atomic: acquire/release by stealers */
 	uint32_t runq_tail;   /* atomic: release by the owner, acquire by stealers */
 	struct g *runq[GRT_RUNQ];
-	uint8_t urgent_turn;       /* owner M: the last pick was not from the urgent queue */
+	uint8_t urgent_turn; /* owner M: the last pick was not from the urgent queue */
 	struct g *runnext;   /* atomic: exchanged by the owner, taken by CAS by others */
 	struct m *m;         /* back link; valid while running or in a system call */
 	struct p *idle_next; /* sched lock */
+	uint8_t retire;      /* atomic: enum p_retire; sched lock writes */
 
 	GRT_ALIGNED(GRT_CACHE_LINE) struct grt_lock timers_lock;
 	struct grt_timer **timers; /* timers lock: 4-ary heap */

@@ -15,6 +15,10 @@ static struct m m0;
 void grt__p_put_idle_locked(struct p *pp)
 {
 	grt_invariant(P_STATUS(pp->word) == P_IDLE);
+	if (grt_unlikely(pp->retire)) {
+		grt__p_retire_locked(pp);
+		return;
+	}
 	pp->idle_next = sched.pidle;
 	sched.pidle = pp;
 	grt_store_seqcst(&sched.npidle, sched.npidle + 1);
@@ -199,8 +203,8 @@ void grt__wake_p_stuck(void)
 void grt__handoff_p(struct p *pp)
 {
 	int64_t timer = grt_load_relaxed(&pp->timer0);
-	if (!grt__runq_empty(pp) || grt_load_relaxed(&sched.globq_size) ||
-	    (timer != GRT_FOREVER && timer <= grt__nanotime())) {
+	if (!grt_load_relaxed(&pp->retire) && (!grt__runq_empty(pp) || grt_load_relaxed(&sched.globq_size) ||
+	                                       (timer != GRT_FOREVER && timer <= grt__nanotime()))) {
 		grt__start_m(pp, false);
 		return;
 	}
@@ -234,10 +238,32 @@ static void start_locked(struct m *mp, struct g *gp)
 	grt__m_wake(lm);
 }
 
+/* The state that the kernel keeps for this thread was a dead task's. */
+GRT_NORETURN static void end(struct m *mp)
+{
+	if (mp->p != &grt__no_p)
+		grt__handoff_p(grt__p_release(mp));
+	grt__m_set_mask(mp, GRT_MASK_ALL);
+	mp->lockedg = NULL;
+	mp->ending = mp->ends_with_g = 0;
+	while (mp == &m0) /* its end would be the process's */
+		wait_note(mp, GRT_FOREVER);
+	mp->tid = 0;
+	grt_lock(&sched.lock);
+	sched.nm_live--;
+	mp->sched_next = sched.mdead;
+	sched.mdead = mp;
+	grt_unlock(&sched.lock);
+	for (;;)
+		grt__sys1(SYS_exit, 0);
+}
+
 void grt__m_loop(struct m *mp)
 {
 	for (;;) {
 		struct g *gp;
+		if (mp->ending)
+			end(mp);
 		if (mp->lockedg) {
 			grt_assert(!mp->picked);
 			stop_locked(mp);
@@ -294,10 +320,39 @@ static void m_main(void *arg)
 	grt__m_loop(mp);
 }
 
+/* An M whose thread has ended, block and all, to be used again; or NULL. */
+static struct m *m_reuse(void)
+{
+	struct m *mp;
+	grt_lock(&sched.lock);
+	/* The kernel clears the tid in the block last. */
+	struct m **link = &sched.mdead;
+	while ((mp = *link) && mp->g0.tcb && *(int32_t *)((char *)mp->g0.tcb + grt__tcb_tid_offset) != 0)
+		link = &mp->sched_next;
+	if (mp) {
+		*link = mp->sched_next;
+		sched.nm_live++;
+	}
+	grt_unlock(&sched.lock);
+	return mp;
+}
+
+enum { DTV_BYTES = 16384 };
+
+/* The thread block, for a first or a later life. */
+static bool m_make_block(struct m *mp)
+{
+	struct g *g0 = &mp->g0;
+	if (grt__tcb_make_bare(g0, g0->stack_hi, DTV_BYTES) < 0)
+		return false;
+	g0->tls->m = mp;
+	mp->cur = g0->tls;
+	return true;
+}
+
 /* One mapping for everything an M needs: [guard | gsignal | stack | DTV | struct m, static TLS, struct pthread]. */
 static struct m *m_alloc(void)
 {
-	enum { DTV_BYTES = 16384 };
 	size_t align = grt__tcb_align(), tls = grt__tcb_size() + align, m_size = (sizeof(struct m) + 63) & ~63ul;
 	size_t top = (tls + m_size + 4095) & ~4095ul;
 	char *lo = grt__stack_plain(GSIGNAL_STACK + M_STACK + DTV_BYTES + top);
@@ -313,25 +368,30 @@ static struct m *m_alloc(void)
 	g0->stack_hi = dtv;
 	g0->tcb = (void *)((uintptr_t)(end - grt__tcb_pthread_size()) & ~(align - 1));
 	g0->ctx.fs = (uintptr_t)g0->tcb;
-	if (grt__tcb_make_bare(g0, dtv, DTV_BYTES) < 0)
-		return NULL;
-	g0->tls->m = mp;
-	mp->cur = g0->tls;
-	return mp;
+	return m_make_block(mp) ? mp : NULL;
 }
 
 struct m *grt__m_new(void)
 {
 	if (sched.nm_live >= MAX_MS)
 		grt__throw("thread exhaustion: the process needs more than %d kernel threads", MAX_MS);
-	struct m *mp = m_alloc();
-	if (!mp)
-		return NULL;
-	m_init(mp);
-	if (grt__clone_thread(mp->g0.stack_hi, mp->g0.ctx.fs, &mp->tid, m_main, mp) < 0) {
+	struct m *mp = m_reuse();
+	if (mp) {
+		if (!m_make_block(mp))
+			return NULL;
+	} else {
+		if (!(mp = m_alloc()))
+			return NULL;
+		m_init(mp);
+	}
+	int32_t *in_block = (int32_t *)((char *)mp->g0.tcb + grt__tcb_tid_offset);
+	if (grt__clone_thread(mp->g0.stack_hi, mp->g0.ctx.fs, &mp->tid, m_main, mp, in_block) < 0) {
+		*in_block = 0;
 		/* stays in allm with tid 0: everybody skips it */
 		grt_lock(&sched.lock);
 		sched.nm_live--;
+		mp->sched_next = sched.mdead;
+		sched.mdead = mp;
 		grt_unlock(&sched.lock);
 		return NULL;
 	}
@@ -398,6 +458,7 @@ void grt__m_fork_child(struct m *mp)
 	mp->all_next = NULL;
 	sched.nm_live = 1;
 	sched.midle = NULL;
+	sched.mdead = NULL;
 	sched.nmidle = 0;
 	sched.globq_head = sched.globq_tail = NULL;
 	sched.urgq_head = sched.urgq_tail = NULL;
@@ -406,9 +467,17 @@ void grt__m_fork_child(struct m *mp)
 	sched.npidle = 0;
 	sched.nspinning = sched.nretaken = sched.want_m = sched.m_starting = 0;
 	sched.promised = GRT_FOREVER;
+	sched.nleaving = 0;
 	mp->tid = grt__sys_gettid();
 	mp->held.ranks = 0;
-	for (uint32_t i = 0; i < sched.nprocs; i++) {
+	if (mp->p->retire) { /* it was leaving: it takes the place of one that stays */
+		struct p *pp = mp->p, *other = sched.allp[0];
+		sched.allp[pp->id] = other;
+		other->id = pp->id;
+		sched.allp[0] = pp;
+		pp->id = 0;
+	}
+	for (uint32_t i = 0; i < sched.nallp; i++) {
 		struct p *pp = sched.allp[i];
 		pp->runq_head = pp->runq_tail = 0;
 		pp->runnext = NULL;
@@ -416,9 +485,11 @@ void grt__m_fork_child(struct m *mp)
 		pp->nfree_g = 0;
 		pp->started = pp->finished = 0;
 		grt__timers_fork_child(pp);
+		pp->retire = i < sched.nprocs ? P_STAYS : P_RETIRED;
 		if (pp == mp->p)
 			continue;
 		pp->word = P_WORD(P_IDLE, 0, P_SEQ(pp->word) + 1);
-		grt__p_put_idle_locked(pp);
+		if (!pp->retire)
+			grt__p_put_idle_locked(pp);
 	}
 }

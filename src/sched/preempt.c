@@ -1,5 +1,5 @@
 /*
- * Asynchronous preemption (DESIGN 4.5).
+ * Asynchronous preemption.
  *
  * The runtime's signal interrupts the M; the handler runs on gsignal. If the interrupted code is a task's own (not ours, not
  * the loader's), the kernel's frame is copied into a buffer of the task's and the M goes on with another task. The copy is resumed by sigreturn, on any
@@ -18,13 +18,23 @@ struct text {
 	uintptr_t lo, hi;
 };
 enum { RESUME_STACK = 2048 };
-static struct text ours;              /* libgrt */
-static struct text libc;              /* a task may hold a lock of libc's here */
-static struct text loader;            /* here it may hold the one that making an M takes */
+static struct text ours;   /* libgrt */
+static struct text libc;   /* a task may hold a lock of libc's here */
+static struct text loader; /* here it may hold the one that making an M takes */
 
 static bool within(const struct text *t, uintptr_t pc)
 {
 	return pc - t->lo < t->hi - t->lo;
+}
+
+/* Bounds of the exported functions' section, from the linker. */
+extern const char __start_grt_user_text[] __attribute__((visibility("hidden")));
+extern const char __stop_grt_user_text[] __attribute__((visibility("hidden")));
+
+static bool is_runtime(uintptr_t pc)
+{
+	struct text user = {(uintptr_t)__start_grt_user_text, (uintptr_t)__stop_grt_user_text};
+	return within(&ours, pc) && !within(&user, pc);
 }
 
 bool grt__pc_is_ours(uintptr_t pc)
@@ -186,7 +196,7 @@ static void on_runtime_signal(int sig, siginfo_t *info, void *uc)
 	uintptr_t pc = grt__uc_pc(uc);
 	if (grt__self.in_block || grt__self.in_vfork || grt__preempt_off || within(&loader, pc))
 		;
-	else if (within(&ours, pc))
+	else if (is_runtime(pc))
 		grt__self.attention |= ATTN_PREEMPT;
 	else
 		preempt_now(mp, gp, uc);

@@ -24,16 +24,15 @@ void grt__proc_init(int nprocs)
 	sched.allp = grt__os_alloc(MAX_PROCS * sizeof(struct p *));
 	for (int i = 0; i < nprocs; i++)
 		sched.allp[i] = grt__p_new((uint32_t)i);
-	sched.nprocs = (uint32_t)nprocs;
+	sched.nprocs = sched.nallp = (uint32_t)nprocs;
 	sched.next_id = 1;
 	sched.sysmon_asleep = 1;
 }
 
 /* ---- run queues ---- */
 
-void grt__globq_put(struct g *gp)
+static void globq_put_locked(struct g *gp)
 {
-	grt_lock(&sched.lock);
 	gp->sched_next = NULL;
 	if (sched.globq_tail)
 		sched.globq_tail->sched_next = gp;
@@ -41,6 +40,12 @@ void grt__globq_put(struct g *gp)
 		sched.globq_head = gp;
 	sched.globq_tail = gp;
 	grt_store_relaxed(&sched.globq_size, sched.globq_size + 1);
+}
+
+void grt__globq_put(struct g *gp)
+{
+	grt_lock(&sched.lock);
+	globq_put_locked(gp);
 	grt_unlock(&sched.lock);
 }
 
@@ -254,7 +259,7 @@ static struct g *steal(struct m *mp)
 {
 	struct p *pp = mp->p;
 	for (int round = 0; round < 4; round++) {
-		uint32_t n = grt_load_relaxed(&sched.nprocs);
+		uint32_t n = grt_load_acquire(&sched.nallp); /* one that is leaving may have tasks and timers */
 		uint32_t start = next_random(mp) % n;
 		for (uint32_t i = 0; i < n; i++) {
 			struct p *victim = sched.allp[(start + i) % n];
@@ -278,7 +283,7 @@ bool grt__work_waits(void)
 {
 	if (grt_load_seqcst(&sched.globq_size))
 		return true;
-	uint32_t n = grt_load_relaxed(&sched.nprocs);
+	uint32_t n = grt_load_acquire(&sched.nallp);
 	for (uint32_t i = 0; i < n; i++)
 		if (!grt__runq_empty(sched.allp[i]))
 			return true;
@@ -310,18 +315,74 @@ static void stop_spinning(struct m *mp)
 		grt__wake_p(mp);
 }
 
+/* The runnext of another P. A waker that parks at once makes room for it (and a ping-ponging pair must not be torn apart), but
+ * one that was there for NEXT_STUCK cycles without a switch waits behind a waker that goes on. */
+struct watch {
+	const struct p *pp; /* NULL: none to watch */
+	const struct g *next;
+	uint32_t tick;
+	uint64_t since;
+};
+
+static void watch_start(struct watch *w, const struct p *pp)
+{
+	w->tick = grt_load_relaxed(&pp->schedtick);
+	w->next = grt_load_relaxed(&pp->runnext);
+	w->pp = w->next ? pp : NULL;
+	w->since = grt__cycles();
+}
+
+static bool watch_same(const struct watch *w)
+{
+	return w->pp && grt_load_relaxed(&w->pp->runnext) == w->next && grt_load_relaxed(&w->pp->schedtick) == w->tick;
+}
+
+static bool watch_stuck(const struct watch *w)
+{
+	return P_STATUS(grt_load_relaxed(&w->pp->word)) != P_RUNNING || grt__cycles() - w->since >= NEXT_STUCK;
+}
+
 /* A short wait on the CPU before sleeping: waking a sleeping CPU costs more than this. */
 static struct g *spin_a_little(struct m *mp)
 {
+	struct watch w = {0};
 	uint64_t until = grt__cycles() + GRT_SPIN_CYCLES;
 	do {
 		for (int i = 0; i < 20; i++)
 			grt__cpu_relax();
+		if (!watch_same(&w))
+			watch_start(&w, sched.allp[next_random(mp) % sched.nprocs]);
+		else if (watch_stuck(&w))
+			mp->steal_next = 1;
 		struct g *gp = globq_get(mp->p, 0);
 		if (gp || (gp = steal(mp)))
 			return gp;
 	} while (grt__cycles() < until);
 	return NULL;
+}
+
+/* The second look of proc.h. A runnext counts when it is not consumed soon: the waker that put it there may have seen this M
+ * spinning, and then woke nobody; one that is consumed needed nobody, and whoever puts the next sees that we stopped. */
+static bool work_left(struct m *mp)
+{
+	if (grt_load_seqcst(&sched.globq_size))
+		return true;
+	uint32_t n = grt_load_relaxed(&sched.nprocs);
+	for (uint32_t i = 0; i < n; i++) {
+		struct p *pp = sched.allp[i];
+		if (grt_load_acquire(&pp->runq_head) != grt_load_acquire(&pp->runq_tail))
+			return true;
+		struct watch w;
+		watch_start(&w, pp);
+		while (watch_same(&w)) {
+			if (watch_stuck(&w)) {
+				mp->steal_next = 1;
+				return true;
+			}
+			grt__cpu_relax();
+		}
+	}
+	return false;
 }
 
 /* Gives the P up and sleeps until somebody hands one over. Returns with mp->p set, or after noticing new work. */
@@ -331,7 +392,7 @@ static void go_idle(struct m *mp)
 	bool was_spinning = mp->spinning;
 
 	grt_lock(&sched.lock);
-	if (sched.globq_size) {
+	if (sched.globq_size && !pp->retire) {
 		grt_unlock(&sched.lock);
 		return;
 	}
@@ -343,7 +404,7 @@ static void go_idle(struct m *mp)
 		grt_add_seqcst(&sched.nspinning, -1);
 	}
 	grt_fence_seqcst(); /* the second look of proc.h */
-	if (grt__work_waits() && grt__acquire_idle_p(mp)) {
+	if (work_left(mp) && grt__acquire_idle_p(mp)) {
 		mp->spinning = 1;
 		grt_add_seqcst(&sched.nspinning, 1);
 		return;
@@ -359,8 +420,12 @@ struct g *grt__find_runnable(struct m *mp)
 			grt__m_sleep(mp);
 			continue;
 		}
+		if (grt_unlikely(grt_load_relaxed(&mp->p->retire))) {
+			go_idle(mp);
+			continue;
+		}
 		gp = grt__pick_local(mp);
-		if (!gp && sched.nprocs > 1) {
+		if (!gp && sched.nallp > 1) {
 			uint32_t busy = sched.nprocs - grt_load_relaxed(&sched.npidle);
 			if (!mp->spinning && 2 * grt_load_relaxed(&sched.nspinning) < busy) {
 				mp->spinning = 1;
@@ -422,7 +487,7 @@ void grt__switch(struct m *mp, struct g *from, struct g *to, grt_commit commit, 
 /* The task to go on with from a task's own stack, or g0. */
 static struct g *successor(struct m *mp, struct g *gp)
 {
-	if (grt_unlikely(mp->lockedg != NULL))
+	if (grt_unlikely(mp->lockedg != NULL || grt_load_relaxed(&mp->p->retire)))
 		return &mp->g0;
 	struct g *next = grt__pick_local(mp);
 	if (!next)
@@ -515,7 +580,7 @@ void grt__yield(void)
 	struct m *mp = grt__enter();
 	struct g *gp = grt__self.g;
 	struct g *next = successor(mp, gp);
-	if (next == &mp->g0 && !mp->picked &&
+	if (next == &mp->g0 && !mp->picked && !mp->p->retire &&
 	    !(mp->lockedg && grt__work_waits())) { /* nobody else here: let another kernel thread run if one waits */
 		grt__leave();
 		grt__sys0(SYS_sched_yield);
@@ -528,23 +593,102 @@ void grt__yield(void)
 
 /* ---- GOMAXPROCS ---- */
 
-/* Growing adds idle Ps. Shrinking happens as Ps come idle: see go_idle's caller (a P whose id is not below nprocs
- * is retired when its M gives it up). */
+/*
+ * Shrinking marks the Ps at and above the new number as leaving. Idle ones, and ones of Ms in announced system calls, retire at
+ * once; an M that runs one is kicked, and gives it up at its next switch: successor() goes to g0 for a leaving P, find_runnable
+ * puts it idle, and putting a leaving P idle retires it, whoever does it. sysmon kicks again until all have left.
+ *
+ * A retired P has no tasks. Its timers stay in its heap (grt__timer_stop finds a timer by its P) and sysmon fires them. Growing
+ * takes Ps back in whatever state they are, so that no order of calls makes more Ps than the largest number asked for.
+ */
+void grt__p_retire_locked(struct p *pp)
+{
+	struct g *gp;
+	grt_store_relaxed(&pp->retire, P_RETIRED);
+	grt_store_relaxed(&sched.nleaving, sched.nleaving - 1);
+	pp->nexts = 0;
+	while ((gp = runq_get(pp)))
+		globq_put_locked(gp);
+	if (pp->timer0 != GRT_FOREVER)
+		grt__sysmon_promise(pp->timer0);
+}
+
+static void shrink_locked(uint32_t n)
+{
+	struct p *idle = NULL, *pp;
+	for (uint32_t i = n; i < sched.nprocs; i++) {
+		sched.allp[i]->retire = P_LEAVING;
+		sched.nleaving++;
+	}
+	grt_store_seqcst(&sched.nprocs, n);
+	while ((pp = grt__p_get_idle_locked())) {
+		if (pp->retire) {
+			grt__p_retire_locked(pp);
+		} else {
+			pp->idle_next = idle;
+			idle = pp;
+		}
+	}
+	while ((pp = idle)) {
+		idle = pp->idle_next;
+		grt__p_put_idle_locked(pp);
+	}
+	for (uint32_t i = n; i < sched.nallp; i++) {
+		pp = sched.allp[i];
+		uint64_t word = grt_load_acquire(&pp->word);
+		if (pp->retire != P_LEAVING)
+			continue;
+		if (P_STATUS(word) == P_SYSCALL && grt_cas(&pp->word, word, P_WORD(P_IDLE, 0, P_SEQ(word) + 1)))
+			grt__p_retire_locked(pp);
+	}
+}
+
+static void grow_locked(uint32_t n)
+{
+	for (uint32_t i = sched.nprocs; i < n; i++) {
+		struct p *pp = sched.allp[i];
+		uint8_t was = P_RETIRED;
+		if (!pp) {
+			sched.allp[i] = pp = grt__p_new(i);
+			grt_store_release(&sched.nallp, i + 1);
+		} else {
+			was = pp->retire;
+		}
+		grt_store_relaxed(&pp->retire, P_STAYS);
+		grt_store_release(&sched.nprocs, i + 1);
+		if (was == P_RETIRED)
+			grt__p_put_idle_locked(pp);
+		else
+			sched.nleaving--;
+	}
+}
+
 int grt__gomaxprocs(int n)
 {
+	if (n <= 0)
+		return (int)grt_load_relaxed(&sched.nprocs);
 	struct m *mp = grt__enter();
 	grt_lock(&sched.lock);
 	int old = (int)sched.nprocs;
 	if (n > MAX_PROCS)
 		n = MAX_PROCS;
-	for (int i = old; i < n; i++) {
-		if (!sched.allp[i])
-			sched.allp[i] = grt__p_new((uint32_t)i);
-		grt_store_release(&sched.nprocs, (uint32_t)i + 1);
-		grt__p_put_idle_locked(sched.allp[i]);
-	}
+	if (n < old)
+		shrink_locked((uint32_t)n);
+	else
+		grow_locked((uint32_t)n);
 	grt_unlock(&sched.lock);
-	(void)mp;
+	for (int i = n; i < old; i++) {
+		struct p *pp = sched.allp[i];
+		if (grt_load_relaxed(&pp->retire) == P_LEAVING && P_STATUS(grt_load_acquire(&pp->word)) == P_RUNNING &&
+		    pp != mp->p && !grt__preempt_off)
+			grt__preempt_kick(pp->m);
+	}
+	if (mp->p->retire)
+		grt__self.attention |= ATTN_PREEMPT;
+	if (grt_load_relaxed(&sched.nleaving))
+		grt__sysmon_wake();
+	if (grt__work_waits())
+		grt__wake_p(NULL);
 	grt__leave();
 	return old;
 }

@@ -1,7 +1,7 @@
 /*
  * Scheduler state shared by the files of sched/ (proc.c run queues and picking, m.c kernel threads, sysmon.c, task.c, park.c).
  *
- * Waking another CPU is dear (DESIGN 4.2b), so grt__ready does it only when it pays: no M is spinning, a P is idle, and either
+ * Waking another CPU is dear (2 us on metal, 30 us through a hypervisor), so grt__ready does it only when it pays: no M is spinning, a P is idle, and either
  * there is more than one task waiting here or this M has not woken anybody for WAKE_PAUSE cycles. A lone task in runnext usually
  * runs as soon as its waker parks; if the waker does not park, sysmon (awake whenever work may be stuck) finds the task and wakes
  * an M for it.
@@ -27,15 +27,19 @@ struct grt_sched {
 	struct grt_lock lock; /* rank SCHED */
 	struct p **allp;      /* MAX_PROCS slots, filled on growth, never freed */
 	uint32_t nprocs;      /* atomic: GOMAXPROCS */
+	uint32_t nallp;       /* atomic: Ps ever made: those at nprocs and above are retired or leaving (grt__gomaxprocs) */
+	uint32_t nleaving;    /* atomic: of those, the ones that an M still has */
 
 	/* sched lock; sizes also read without it */
 	struct g *globq_head, *globq_tail;
 	uint32_t globq_size; /* atomic: both queues */
-	struct g *urgq_head, *urgq_tail; /* back from the kernel, where they lost their P: every other pick is one of these */
-	uint32_t urgq_size;              /* atomic */
+	struct g *urgq_head,
+		*urgq_tail;     /* back from the kernel, where they lost their P: every other pick is one of these */
+	uint32_t urgq_size; /* atomic */
 	struct p *pidle;
 	uint32_t npidle; /* atomic */
 	struct m *midle;
+	struct m *mdead; /* their threads ended or are ending; stack and structure are used again */
 	uint32_t nmidle;
 	struct m *allm; /* atomic: push only */
 	uint32_t nm;    /* Ms made */
@@ -58,6 +62,7 @@ extern struct p grt__no_p;
 extern struct g grt__main_g;
 
 #define GRT_SPIN_CYCLES 25000u /* about 10 us */
+#define NEXT_STUCK 10000u /* cycles, about 4 us: longer than a hop between two tasks */
 #define WAKE_PAUSE 125000u     /* cycles, about 50 us */
 
 /* ---- proc.c ---- */
@@ -87,6 +92,9 @@ void grt__schedule_jump(struct m *mp, grt_commit commit, void *arg) GRT_NORETURN
 void grt__commit_globq(void *gp);
 void grt__commit_urgq(void *gp);
 void grt__commit_runq(void *gp);
+
+/* Sched lock held, the caller owns pp: its queue moves to the global one. */
+void grt__p_retire_locked(struct p *pp);
 
 /* ---- m.c ---- */
 void grt__m_boot_main(void);

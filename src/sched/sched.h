@@ -16,7 +16,7 @@
  * not preempted, its P is not retaken, user signal handlers are put off, and mp stays the same. The count lives in the
  * task's TLS, so entering is one instruction that no migration can tear.
  *
- * Retaking (DESIGN 4.6). P's word is state | M id | sequence. A running M never writes it; sysmon may CAS it to RETAKING, issue
+ * Retaking (HACKING.md has the steps). P's word is state | M id | sequence. A running M never writes it; sysmon may CAS it to RETAKING, issue
  * membarrier, and if the M's critical count is zero take the P away. grt__enter compares the word with the
  * M's own expectation; on a difference the slow path takes the word back, or gets another P, or queues the task. So
  * user code may run without a P for a short while, but runtime code never does.
@@ -93,7 +93,7 @@ struct grt_tls {
 	uint32_t crit;           /* critical count; written by its own thread only, read by sysmon after membarrier */
 	uint8_t attention;       /* enum grt_attention bits: something waits for the end of the critical section */
 	uint8_t in_block;        /* in a blocking section */
-	uint8_t was_blocked;   /* leaving a blocking section without a P: queue before those that only compute */
+	uint8_t was_blocked;     /* leaving a blocking section without a P: queue before those that only compute */
 	uint8_t in_vfork;        /* a vfork child borrows this thread block: every wrapper takes the real function */
 	uint32_t broadcast_seen; /* foreign thread: last broadcast that it has run */
 	struct parker foreign;   /* parker of a foreign thread */
@@ -109,7 +109,7 @@ typedef void (*grt_commit)(void *arg);
 
 /* ---- state of the process ---- */
 
-/* DESIGN 4.12. COLD: no thread was ever made; every wrapper takes the real function. ONE_TO_ONE: for good (reason in
+/* See api/boot.h. COLD: no thread was ever made; every wrapper takes the real function. ONE_TO_ONE: for good (reason in
  * grt__one_to_one_reason). */
 enum grt_state { GRT_COLD, GRT_BOOTED, GRT_ONE_TO_ONE };
 extern int grt__state; /* atomic, release by boot; wrappers read it relaxed, threads are made only after */
@@ -199,9 +199,10 @@ void grt__block_exit(void);
 struct grt_spawn {
 	void *(*fn)(void *);
 	void *arg;
-	size_t stack_size; /* 0: the default */
-	size_t guard_size; /* SIZE_MAX: the default */
-	void *stack;       /* lowest address of the caller's own stack, or NULL */
+	size_t stack_size;       /* 0: the default */
+	size_t guard_size;       /* SIZE_MAX: the default */
+	void *stack;             /* lowest address of the caller's own stack, or NULL */
+	const uint64_t *sigmask; /* NULL: the caller's */
 	bool detached;
 	bool internal; /* a runtime task (finalizers, ...): not counted, hidden from traces below "system" */
 };
@@ -219,6 +220,9 @@ void grt__unlock_os_thread(void);
 
 /* Task or foreign. The G of a pthread_t (address of a thread block), or NULL: not one of ours. */
 struct g *grt__g_of_pthread(void *pthread);
+/* Any thread. The living task that gettid calls so, or NULL. Linear in the number of tasks ever alive. */
+#define GRT_TID_FIRST (1 << 22) /* above the kernel's largest pid */
+struct g *grt__g_of_tid(int32_t tid);
 
 /* ---- timers (timer.c) ---- */
 

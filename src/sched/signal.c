@@ -1,6 +1,7 @@
 #include "sched/signal.h"
 #include "arch/sigctx.h"
 #include "os/os.h"
+#include "sched/pin.h"
 #include "sched/cancel.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -158,6 +159,8 @@ void grt__interrupt(struct g *gp)
 		grt__ready(gp);
 }
 
+static void prod(struct g *gp);
+
 /* The task has something to deliver: make it look. sigpending is set. */
 static void prod(struct g *gp)
 {
@@ -227,7 +230,7 @@ int grt__signal_send(struct g *gp, int sig, const siginfo_t *info)
 bool grt__signal_flush_queue(struct m *mp, struct g *gp, uint64_t mask)
 {
 	bool hard = false;
-	(void)mp;
+	grt__pin_asked(mp, gp);
 	/* With crit set and signals blocked here, and the lock's other holders running elsewhere, this wait is short. */
 	grt_lock(&signal_lock);
 	struct g_signal **link = &gp->sigqueue, *n;
@@ -558,6 +561,13 @@ void grt__signal_bell_open(void)
 	bell_fd = (int)fd;
 }
 
+void grt__signal_bell_close(void)
+{
+	if (bell_fd >= 0)
+		grt__sys_close(bell_fd);
+	bell_fd = -1;
+}
+
 void grt__signal_bell_all(void)
 {
 	uint64_t all = GRT_MASK_ALL;
@@ -693,10 +703,6 @@ void grt__signal_fork_child(struct m *mp)
 	free_nodes = NULL;
 	grt__self.g->sigqueue = NULL;
 	grt__self.g->sigpending = 0;
-	if (bell_fd >= 0) {
-		/* a signalfd reports for the process that polls it, but its wait queue is the parent's */
-		grt__sys_close(bell_fd);
-		bell_fd = -1;
-	}
+	grt__signal_bell_close(); /* a signalfd reports for the process that polls it, but its wait queue is the parent's */
 	(void)mp;
 }

@@ -51,6 +51,7 @@ void grt__signal_note_mask(uint64_t mask);
 int grt__signal_altstack(const stack_t *ss, stack_t *old);
 /* The bell: opened at boot and in a child that makes threads; all of it rings again after a mask opened. sysmon polls it. */
 void grt__signal_bell_open(void);
+void grt__signal_bell_close(void);
 void grt__signal_bell_all(void);
 int grt__signal_bell_fd(void);
 void grt__signal_bell(short revents);

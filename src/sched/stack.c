@@ -227,6 +227,7 @@ int grt__stack_get(size_t size, size_t guard, void *user_stack, struct g **out)
 	size_t user_size = size;
 	if (user_stack)
 		size = 16384, guard = 0;
+	size_t asked = size;
 	if (!size)
 		size = default_size;
 	if (guard == SIZE_MAX)
@@ -234,7 +235,7 @@ int grt__stack_get(size_t size, size_t guard, void *user_stack, struct g **out)
 	size_t rounded = round_page(size), guard_rounded = round_page(guard);
 	/* G lies on the stack beside the block that glibc counts into the size: a page more makes up for it. */
 	size = rounded + grt__os.page_size;
-	if (size < rounded || rounded < user_size || guard_rounded < guard || size + guard_rounded < size)
+	if (size < rounded || rounded < asked || guard_rounded < guard || size + guard_rounded < size)
 		return -EAGAIN;
 	int r = get_region(size, guard_rounded, &gp);
 	if (r < 0)

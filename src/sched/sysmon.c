@@ -1,7 +1,7 @@
 /*
  * sysmon: one kernel thread without a P that does what nobody else can (Go's sysmon, but asleep when there is nothing to watch).
  *
- *   - takes Ps from Ms that sit in the kernel while work waits: announced (SYSCALL) and unannounced (DESIGN 4.6);
+ *   - takes Ps from Ms that sit in the kernel while work waits: announced (SYSCALL) and unannounced (HACKING.md, "Retaking");
  *   - preempts tasks that run longer than a slice while work waits;
  *   - wakes an M for a task stuck in runnext behind a waker that does not park;
  *   - makes Ms; keeps the promise to look at timers; is the bell for signals that nobody takes (signal.c).
@@ -20,7 +20,10 @@
 
 #define sched grt__sched
 
-enum { SLICE_NS = 10000000, URGENT_SLICE_NS = 1000000, URGENT_LOOK_NS = 500000, PREEMPT_TRIES = 64, PREEMPT_AGAIN_NS = 100000, FIRST_LOOK_NS = 20000, LAST_LOOK_NS = 10000000, SYSMON_STACK = 128 << 10 };
+/* A slice as short as the kernel's own: tasks that spin for each other in user code (redis's io-threads, OpenMP with more tasks
+ * than Ps) lose a whole slice at each hand-over, and under the kernel that is 3 to 4 ms. Go's 10 ms made redis 4 times slower. */
+enum { SLICE_NS = 4000000, URGENT_SLICE_NS = 1000000, PREEMPT_TRIES = 64, PREEMPT_AGAIN_NS = 100000 };
+enum { FIRST_LOOK_NS = 20000, LAST_LOOK_NS = 4000000, URGENT_LOOK_NS = 500000, SYSMON_STACK = 128 << 10 };
 
 void (*grt__schedtrace_hook)(int64_t now);
 int64_t grt__schedtrace_next = GRT_FOREVER; /* when the hook wants to run again */
@@ -77,7 +80,7 @@ static bool asleep_in_user_code(struct m *mp)
 	return grt__os_thread_asleep(mp->tid);
 }
 
-/* DESIGN 4.6: steps 3 to 6. True if the P is ours now. */
+/* HACKING.md, "Retaking": steps 3 to 6. True if the P is ours now. */
 static bool retake_running(struct p *pp, struct m *mp, uint64_t word)
 {
 	uint64_t retaking = P_WORD(P_RETAKING, mp->id, P_SEQ(word));
@@ -102,14 +105,16 @@ static bool look_at_p(struct p *pp, int64_t now, bool waits, int64_t slice)
 	uint64_t word = grt_load_acquire(&pp->word);
 	uint32_t schedtick = grt_load_relaxed(&pp->schedtick), syscalltick = grt_load_relaxed(&pp->syscalltick);
 	bool moved = schedtick != pp->seen_schedtick || syscalltick != pp->seen_syscalltick;
+	bool leaving = grt_load_relaxed(&pp->retire) == P_LEAVING;
 	if (moved || !pp->seen_when) {
 		pp->seen_schedtick = schedtick;
 		pp->seen_syscalltick = syscalltick;
 		pp->seen_when = now;
 		pp->preempt_tries = 0;
-		return false;
+		if (!leaving)
+			return false;
 	}
-	if (!waits)
+	if (!waits && !leaving)
 		return false;
 	if (P_STATUS(word) == P_SYSCALL) {
 		if (!grt_cas(&pp->word, word, P_WORD(P_IDLE, 0, P_SEQ(word) + 1)))
@@ -128,7 +133,7 @@ static bool look_at_p(struct p *pp, int64_t now, bool waits, int64_t slice)
 		grt__handoff_p(pp);
 		return true;
 	}
-	if (now - pp->seen_when >= slice && !grt__preempt_off) {
+	if ((leaving || now - pp->seen_when >= slice) && !grt__preempt_off) {
 		/* A task that was inside the loader or the runtime goes on: ask again soon. */
 		if (pp->preempt_tries < PREEMPT_TRIES || now - pp->preempt_sent >= slice) {
 			pp->preempt_tries++;
@@ -159,7 +164,7 @@ static bool rouse(int64_t now)
 {
 	if (!grt_load_relaxed(&sched.npidle) || grt_load_relaxed(&sched.nspinning))
 		return false;
-	uint32_t n = grt_load_relaxed(&sched.nprocs);
+	uint32_t n = grt_load_acquire(&sched.nallp);
 	for (uint32_t i = 0; i < n; i++) {
 		struct p *pp = sched.allp[i];
 		if (grt__runq_empty(pp) || grt_load_relaxed(&pp->schedtick) != pp->seen_schedtick)
@@ -167,6 +172,7 @@ static bool rouse(int64_t now)
 		grt__wake_p_stuck();
 		return true;
 	}
+	/* A P that was just taken from an M in the kernel may be the only one that sees a timer that is due. */
 	if (grt_load_relaxed(&sched.globq_size) || grt__timers_earliest() <= now) {
 		grt__wake_p(NULL);
 		return true;
@@ -195,7 +201,7 @@ static void wait_until(int64_t deadline)
 
 static bool anything_moved(void)
 {
-	uint32_t n = grt_load_relaxed(&sched.nprocs);
+	uint32_t n = grt_load_acquire(&sched.nallp);
 	for (uint32_t i = 0; i < n; i++) {
 		struct p *pp = sched.allp[i];
 		if (pp->seen_schedtick != grt_load_relaxed(&pp->schedtick))
@@ -223,6 +229,9 @@ static void keep_promise(int64_t now)
 	int64_t promise = grt_load_relaxed(&sched.promised);
 	if (promise > now)
 		return;
+	uint32_t n = grt_load_acquire(&sched.nallp);
+	for (uint32_t i = grt_load_relaxed(&sched.nprocs); i < n; i++) /* retired Ps have nobody else */
+		grt__timers_run(sched.allp[i], now);
 	int64_t next = grt__timers_earliest();
 	/* due ones are seen by their own M at its next pick, by an M woken here, or by preemption below */
 	__atomic_compare_exchange_n(&sched.promised, &promise, next > now ? next : GRT_FOREVER, false, __ATOMIC_SEQ_CST,
@@ -270,13 +279,13 @@ static void loop(void)
 		bool waits = work_or_timer_waits(now), acted = waits && rouse(now);
 		/* A task that comes back from the kernel or from a timer has used little of its share: it need not wait a slice. */
 		bool urgent = grt_load_relaxed(&sched.urgq_size) || grt__timers_earliest() <= now;
-		uint32_t n = grt_load_relaxed(&sched.nprocs);
+		uint32_t n = grt_load_acquire(&sched.nallp);
 		for (uint32_t i = 0; i < n; i++)
 			acted |= look_at_p(sched.allp[i], now, waits, urgent ? URGENT_SLICE_NS : SLICE_NS);
 		bool retaken = grt_load_relaxed(&sched.nretaken) != 0;
 		if (retaken && waits)
 			call_in_retaken();
-		quiet = waits || moved || retaken ? 0 : quiet + 1;
+		quiet = waits || moved || retaken || grt_load_relaxed(&sched.nleaving) ? 0 : quiet + 1;
 		if (acted)
 			pause = pause < PREEMPT_AGAIN_NS ? pause : PREEMPT_AGAIN_NS;
 		wait_until(now + (urgent && pause > URGENT_LOOK_NS ? URGENT_LOOK_NS : pause));

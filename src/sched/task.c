@@ -1,5 +1,6 @@
 #include "sched/task.h"
 #include "os/os.h"
+#include "sched/pin.h"
 #include "sched/cancel.h"
 #include "sched/proc.h"
 #include "sched/stack.h"
@@ -7,6 +8,8 @@
 #include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <string.h>
+#include <sys/prctl.h>
 
 #define sched grt__sched
 
@@ -66,7 +69,7 @@ static void new_id(struct m *mp, struct g *gp)
 	}
 	gp->id = ++pp->id_next;
 	/* above the kernel's largest pid (2^22), below the futex's tid mask; unique until 2^29 tasks later */
-	gp->tid = (int32_t)((1u << 22) + (uint32_t)(gp->id % (1u << 29)));
+	gp->tid = (int32_t)(GRT_TID_FIRST + (uint32_t)(gp->id % (1u << 29)));
 }
 
 static void run(struct g *gp, __pthread_unwind_buf_t *end)
@@ -109,12 +112,15 @@ int grt__spawn(const struct grt_spawn *how, unsigned long *pthread)
 	gp->joiner = NULL;
 	gp->join_state = how->detached ? JOIN_DETACHED : JOIN_RUNNING;
 	gp->internal = how->internal;
-	gp->sigmask = self->sigmask;
+	gp->sigmask = how->sigmask ? *how->sigmask & ~GRT_MASK_LIBC : self->sigmask;
 	gp->sigpending = 0;
 	gp->altstack_size = 0;
-	gp->name[0] = '\0';
+	memcpy(gp->name, self->name, sizeof gp->name);
 	gp->lockedm = NULL;
 	gp->lock_count = 0;
+	gp->pinned_tid = 0;
+	gp->pin_wanted = 0;
+	gp->pinned = gp->robust = 0;
 	gp->wait_why = WAIT_NONE;
 	gp->slow_block[0] = gp->slow_block[1] = 1;
 	gp->park.state = PARK_RUNNING;
@@ -130,6 +136,7 @@ void grt__task_init_main(struct g *gp)
 {
 	gp->id = 1;
 	gp->tid = grt__sys_getpid();
+	grt__sys2(SYS_prctl, PR_GET_NAME, gp->name);
 	gp->tcb = grt__thread_pointer();
 	gp->ctx.fs = (uintptr_t)gp->tcb;
 	gp->tls = &grt__self;
@@ -143,7 +150,7 @@ void grt__task_init_main(struct g *gp)
 static uint64_t tasks_alive(void)
 {
 	uint64_t n = 0;
-	for (uint32_t i = 0; i < sched.nprocs; i++)
+	for (uint32_t i = 0; i < sched.nallp; i++)
 		n += grt_load_relaxed(&sched.allp[i]->started) - grt_load_relaxed(&sched.allp[i]->finished);
 	return n;
 }
@@ -215,7 +222,10 @@ void grt__task_exit(void)
 		mp = grt__enter();
 	}
 	if (mp->lockedg) {
-		mp->lockedg = NULL;
+		if (grt__pin_end(mp, gp))
+			mp->ending = 1; /* keeps its lockedg until it is on g0: nobody is switched to directly */
+		else
+			mp->lockedg = NULL;
 		gp->lockedm = NULL;
 	}
 	struct g *jg = claim_joiner(mp, gp);
@@ -237,6 +247,13 @@ void grt__task_main_landing(void)
 	grt__leave();
 	end_if_last();
 	mp = grt__enter();
+	if (mp->lockedg) {
+		if (grt__pin_end(mp, gp))
+			mp->ending = 1;
+		else
+			mp->lockedg = NULL;
+		gp->lockedm = NULL;
+	}
 	struct g *jg = claim_joiner(mp, gp);
 	if (jg)
 		grt__switch(mp, NULL, jg, commit_dead_joined, gp);
@@ -332,10 +349,12 @@ int grt__task_join(struct g *gp, int64_t deadline, void **result)
 		uint32_t s = grt_load_acquire(&gp->join_state);
 		if (s == JOIN_DONE)
 			return reap(gp, result);
-		if (s != JOIN_RUNNING)
-			return s == JOIN_TAKEN ? -ESRCH : -EINVAL;
+		if (s == JOIN_TAKEN)
+			return -ESRCH;
 		if (deadline == INT64_MIN)
-			return -EBUSY;
+			return -EBUSY; /* of a detached task too, as glibc */
+		if (s != JOIN_RUNNING)
+			return -EINVAL;
 		if (self && grt_load_acquire(&self->join_state) == JOIN_WAITED && self->joiner == &gp->park)
 			return -EDEADLK; /* it is joining us */
 		if (self)
@@ -390,6 +409,27 @@ void grt__task_fork_child(struct g *self)
 	self->m->p->started = 1;
 	sched.main_exited = self != &grt__main_g; /* main is gone: the last task ends the process */
 	(void)n;
+}
+
+struct by_tid {
+	int32_t tid;
+	struct g *gp;
+};
+
+static void match_tid(struct g *gp, void *arg)
+{
+	struct by_tid *b = arg;
+	if (gp->tid == b->tid && !gp->is_g0)
+		b->gp = gp;
+}
+
+struct g *grt__g_of_tid(int32_t tid)
+{
+	struct by_tid b = {.tid = tid};
+	if (tid != grt__main_g.tid && tid < GRT_TID_FIRST)
+		return NULL;
+	grt__allg_for_each(match_tid, &b);
+	return b.gp;
 }
 
 struct g *grt__g_of_pthread(void *pthread)

@@ -25,6 +25,7 @@ static struct {
 	uint32_t specific_used, user_stack;
 	uint32_t joinid, result;
 	uint32_t stackblock; /* found by grt__tcb_prove; size, guardsize, reported_guardsize follow */
+	uint32_t tls_offset; /* db: in struct link_map */
 	uint32_t stack_user; /* in _rtld_global: list of pthreads on user-supplied stacks */
 } off;
 
@@ -88,6 +89,7 @@ static const char *find_offsets(void)
 	    !db_offset(&off.cancelhandling, "pthread_cancelhandling") || !db_offset(&off.specific, "pthread_specific") ||
 	    !db_offset(&off.report_events, "pthread_report_events") ||
 	    !db_offset(&off.start_routine, "pthread_start_routine") ||
+	    !db_offset(&off.tls_offset, "link_map_l_tls_offset") ||
 	    !db_offset(&off.stack_user, "rtld_global__dl_stack_user"))
 		return "libc does not describe struct pthread";
 	/* robust_prev, robust_head (24 bytes), cleanup, cleanup_jmp_buf, cancelhandling, flags, first key block */
@@ -132,6 +134,7 @@ const char *grt__tcb_boot(void)
 	const char *why = find_offsets();
 	if (why)
 		return why;
+	grt__tcb_tid_offset = off.tid;
 	static_info(&tls_size, &tls_align);
 	if (tls_align < 64)
 		tls_align = 64;
@@ -157,7 +160,9 @@ const char *grt__tcb_prove(void *stack_lo, size_t stack_size, void *start_routin
 		return "thread block is not on the supplied stack";
 	if (FIELD(self, int, tid) != grt__sys_gettid())
 		return "tid is not where expected";
-	if ((r == 0 && robust != &FIELD(self, char, robust_head)) || FIELD(self, void *, robust_head) != robust ||
+	if (r < 0)
+		robust = &FIELD(self, void *, robust_head); /* not readable here: then only that it points to itself */
+	if (robust != &FIELD(self, char, robust_head) || FIELD(self, void *, robust_head) != robust ||
 	    FIELD(self, void *, robust_prev) != robust || *(long *)((char *)robust + 8) != -32)
 		return "robust list is not where expected";
 	uintptr_t jb = FIELD(self, uintptr_t, cleanup_jmp_buf);
@@ -210,23 +215,36 @@ void grt__tcb_set_stack(struct g *gp)
 
 /* ---- static TLS of libraries loaded later ---- */
 
+/* How far below the thread pointer a module's TLS lies; 0: not in static TLS. dlpi_tls_data would say it only for a thread whose DTV
+ * has met the module. Under the loader's lock (dl_iterate_phdr). */
+static uintptr_t static_tls_offset(const struct dl_phdr_info *info)
+{
+	for (const struct link_map *lm = _r_debug.r_map; lm; lm = lm->l_next) {
+		if (lm->l_addr != info->dlpi_addr)
+			continue;
+		uintptr_t offset = *(const uintptr_t *)((const char *)lm + off.tls_offset);
+		return (intptr_t)offset > 0 ? offset : 0;
+	}
+	return 0;
+}
+
 static int add_image(struct dl_phdr_info *info, size_t size, void *arg)
 {
 	struct image_set *set = arg;
-	char *tp = grt__thread_pointer();
 	(void)size;
-	if (!info->dlpi_tls_modid || !info->dlpi_tls_data || set->n == TLS_IMAGES)
+	if (!info->dlpi_tls_modid || set->n == TLS_IMAGES)
 		return 0;
-	uintptr_t below = (uintptr_t)tp - (uintptr_t)info->dlpi_tls_data;
-	if ((char *)info->dlpi_tls_data >= tp || below > tls_size)
+	uintptr_t below = static_tls_offset(info);
+	if (below == 0 || below > tls_size)
 		return 0; /* dynamic TLS: in the DTV */
+	char *here = (char *)grt__thread_pointer() - below;
 	for (int i = 0; i < info->dlpi_phnum; i++) {
 		const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
 		if (ph->p_type != PT_TLS)
 			continue;
 		/* libc's own segment holds errno and the caches that outlive a task. */
 		uintptr_t errno_at = (uintptr_t)&errno;
-		if (errno_at - (uintptr_t)info->dlpi_tls_data < ph->p_memsz)
+		if (errno_at - (uintptr_t)here < ph->p_memsz)
 			continue;
 		set->image[set->n++] = (struct tls_image){below, (const void *)(info->dlpi_addr + ph->p_vaddr),
 		                                          (uint32_t)ph->p_filesz, (uint32_t)ph->p_memsz};
@@ -536,7 +554,8 @@ void grt__tcb_cancel_prepare(void)
 	FIELD(nobody, int, tid) = 1;
 	FIELD(nobody, uint32_t, cancelhandling) = CANCEL_DISABLED;
 	grt__libc.pthread_cancel((unsigned long)nobody);
-	grt_store_release(&cancel_bits, FIELD(nobody, uint32_t, cancelhandling) & ~(uint32_t)(CANCEL_DISABLED | CANCEL_ASYNC));
+	grt_store_release(&cancel_bits,
+	                  FIELD(nobody, uint32_t, cancelhandling) & ~(uint32_t)(CANCEL_DISABLED | CANCEL_ASYNC));
 	grt__os_free(nobody, off.size);
 }
 
@@ -568,13 +587,48 @@ void grt__tcb_cancel_hold(void)
 
 void grt__tcb_cancel_unhold(void)
 {
-	__atomic_fetch_and(&FIELD(grt__thread_pointer(), uint32_t, cancelhandling), ~(uint32_t)CANCEL_DISABLED, __ATOMIC_SEQ_CST);
+	__atomic_fetch_and(&FIELD(grt__thread_pointer(), uint32_t, cancelhandling), ~(uint32_t)CANCEL_DISABLED,
+	                   __ATOMIC_SEQ_CST);
 }
 
 void grt__tcb_set_tid(struct g *gp, int tid)
 {
 	gp->tid = tid;
 	FIELD(gp->tcb, int, tid) = tid;
+}
+
+void grt__tcb_robust_register(void *tcb)
+{
+	grt__sys2(SYS_set_robust_list, &FIELD(tcb, char, robust_head), 24);
+}
+
+enum { PI_BIT = 1, MOST_ROBUST = 2048 };
+
+static void owner_died(uintptr_t entry, long offset, int tid)
+{
+	uint32_t *word = (uint32_t *)((entry & ~(uintptr_t)PI_BIT) + (uintptr_t)offset);
+	uint32_t old = grt_load_acquire(word);
+	while ((old & 0x3fffffff /* FUTEX_TID_MASK */) == (uint32_t)tid) {
+		uint32_t dead = (old & 0x80000000 /* FUTEX_WAITERS */) | 0x40000000 /* FUTEX_OWNER_DIED */;
+		if (!__atomic_compare_exchange_n(word, &old, dead, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE))
+			continue;
+		if (!(entry & PI_BIT) && dead & 0x80000000)
+			grt__sys3(SYS_futex, word, 1 /* FUTEX_WAKE, shared */, 1);
+		return;
+	}
+}
+
+bool grt__tcb_robust_end(struct g *gp, int tid)
+{
+	uintptr_t *head = &FIELD(gp->tcb, uintptr_t, robust_head), entry = head[0];
+	bool pi = false;
+	for (int n = 0; (entry & ~(uintptr_t)PI_BIT) != (uintptr_t)head && n < MOST_ROBUST; n++) {
+		uintptr_t next = *(uintptr_t *)(entry & ~(uintptr_t)PI_BIT); /* before its next owner may write there */
+		pi |= (entry & PI_BIT) != 0;
+		owner_died(entry, (long)head[1], tid);
+		entry = next;
+	}
+	return pi;
 }
 
 void grt__tcb_unregister_rseq(void)

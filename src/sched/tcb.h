@@ -76,6 +76,10 @@ void *grt__tcb_result(struct g *gp);
 void grt__tcb_set_result(struct g *gp, void *result);
 void grt__tcb_set_tid(struct g *gp, int tid);
 
+/* The robust list of the block at tcb becomes the calling kernel thread's. */
+void grt__tcb_robust_register(void *tcb);
+/* What the kernel does with a robust list when a thread (tid) ends. True: a priority-inheriting one was in it. */
+bool grt__tcb_robust_end(struct g *gp, int tid);
 /* ---- cancellation (cancel.h) ---- */
 
 /* Any thread, normal context. Makes libc load its unwinder and learns what its pthread_cancel sets. Idempotent. */

@@ -62,12 +62,12 @@ static void remove_locked(struct p *pp, struct grt_timer *t)
 static void grow_locked(struct p *pp)
 {
 	uint32_t cap = pp->timers_cap ? pp->timers_cap * 2 : 512;
-	struct grt_timer **bigger = grt__os_alloc(cap * sizeof *bigger);
+	struct grt_timer **bigger = grt__os_alloc(cap * sizeof(void *));
 	if (!bigger)
 		grt__throw("out of memory for %u timers", cap);
 	for (uint32_t i = 0; i < pp->ntimers; i++)
 		bigger[i] = pp->timers[i];
-	grt__os_free(pp->timers, pp->timers_cap * sizeof *bigger);
+	grt__os_free(pp->timers, pp->timers_cap * sizeof(void *));
 	pp->timers = bigger;
 	pp->timers_cap = cap;
 }
@@ -135,7 +135,7 @@ int64_t grt__timers_run(struct p *pp, int64_t now)
 int64_t grt__timers_earliest(void)
 {
 	int64_t first = GRT_FOREVER;
-	uint32_t n = grt_load_relaxed(&grt__sched.nprocs);
+	uint32_t n = grt_load_acquire(&grt__sched.nallp);
 	for (uint32_t i = 0; i < n; i++) {
 		int64_t when = grt_load_relaxed(&grt__sched.allp[i]->timer0);
 		if (when < first)

@@ -2,8 +2,9 @@
  * pthread.h: mutexes, condition variables, read-write locks, barriers, spin locks, once.
  *
  * Not wrapped, because libc's serve our objects too: all attribute functions; init and destroy of mutexes, condition
- * variables, read-write locks and spin locks; spin trylock and unlock; mutex_consistent and getprioceiling.
+ * variables, read-write locks and spin locks; spin trylock and unlock; mutex_getprioceiling.
  */
+#include "sched/pin.h"
 #include "shim/shim.h"
 #include "sync/barrier.h"
 #include "sync/cond.h"
@@ -18,29 +19,50 @@ static inline bool booted(void)
 
 /* ---- mutexes whose code is libc's: robust, priority, process-shared; unknown kinds, for the error ---- */
 
-/* libc and the kernel know the holder of these by its kernel thread. */
-static bool pins(const pthread_mutex_t *m)
+/*
+ * libc and the kernel know the holder of these by its kernel thread: robust and priority mutexes, and those of several processes
+ * that count or check their holder, since two processes may have a task of the same tid. The task is pinned (sched/pin.h)
+ * and its block holds the kernel's tid for the time of the call only: the loader's lock, which may be held around
+ * us, is recursive by that tid.
+ */
+static bool by_kernel_tid(const pthread_mutex_t *m)
 {
-	return (m->__data.__kind & (MUTEX_ROBUST | MUTEX_PI | MUTEX_PP)) && grt__on_task();
+	int kind = m->__data.__kind, type = kind & MUTEX_TYPE;
+	return kind & (MUTEX_ROBUST | MUTEX_PI | MUTEX_PP) ||
+	       (kind & MUTEX_PSHARED && (type == PTHREAD_MUTEX_RECURSIVE_NP || type == PTHREAD_MUTEX_ERRORCHECK_NP));
 }
 
-static void unpin(void)
+static int32_t *block_tid(void)
 {
-	if (grt__self.g->lock_count > 0) /* locked before boot: not pinned */
-		grt__unlock_os_thread();
+	return (int32_t *)((char *)grt__self.g->tcb + grt__tcb_tid_offset);
+}
+
+/* The tid that full_leave puts back; 0: nothing. */
+static int32_t full_enter(const pthread_mutex_t *m)
+{
+	if (!by_kernel_tid(m) || !grt__on_task())
+		return 0;
+	int32_t tid = grt__pin_robust(), was = *block_tid();
+	if (m->__data.__owner == grt__self.g->tid) /* main has held it since before boot */
+		return 0;
+	*block_tid() = tid;
+	return was;
+}
+
+static void full_leave(int32_t tid)
+{
+	if (tid)
+		*block_tid() = tid;
 }
 
 /* `call` waits; it is made only if `try` finds the mutex held. */
 #define FULL_LOCK(m, call)                                                                                             \
 	({                                                                                                                 \
-		bool full_pins = pins(m);                                                                                      \
-		if (full_pins)                                                                                                 \
-			grt__lock_os_thread();                                                                                     \
+		int32_t full_tid = full_enter(m);                                                                              \
 		int full_r = REAL(pthread_mutex_trylock)(m);                                                                   \
 		if (full_r == EBUSY)                                                                                           \
 			full_r = GRT_BLOCKING(int, false, call);                                                                   \
-		if (full_pins && full_r != 0 && full_r != EOWNERDEAD)                                                          \
-			unpin();                                                                                                   \
+		full_leave(full_tid);                                                                                          \
 		full_r;                                                                                                        \
 	})
 
@@ -51,21 +73,17 @@ static GRT_NOINLINE int full_lock(pthread_mutex_t *m)
 
 static GRT_NOINLINE int full_trylock(pthread_mutex_t *m)
 {
-	bool pinned = pins(m);
-	if (pinned)
-		grt__lock_os_thread();
+	int32_t tid = full_enter(m);
 	int r = REAL(pthread_mutex_trylock)(m);
-	if (pinned && r != 0 && r != EOWNERDEAD)
-		unpin();
+	full_leave(tid);
 	return r;
 }
 
 static GRT_NOINLINE int full_unlock(pthread_mutex_t *m)
 {
-	bool pinned = pins(m);
+	int32_t tid = full_enter(m);
 	int r = REAL(pthread_mutex_unlock)(m);
-	if (pinned && r != EPERM && r != EINVAL)
-		unpin();
+	full_leave(tid);
 	return r;
 }
 
@@ -156,7 +174,18 @@ GRT_EXPORT int pthread_mutex_clocklock(pthread_mutex_t *m, clockid_t clock, cons
 
 GRT_EXPORT int pthread_mutex_setprioceiling(pthread_mutex_t *m, int ceiling, int *old)
 {
-	return GRT_BLOCKING(int, false, REAL(pthread_mutex_setprioceiling)(m, ceiling, old));
+	int32_t tid = booted() ? full_enter(m) : 0;
+	int r = GRT_BLOCKING(int, false, REAL(pthread_mutex_setprioceiling)(m, ceiling, old));
+	full_leave(tid);
+	return r;
+}
+
+GRT_EXPORT int pthread_mutex_consistent(pthread_mutex_t *m)
+{
+	int32_t tid = booted() ? full_enter(m) : 0;
+	int r = REAL(pthread_mutex_consistent)(m);
+	full_leave(tid);
+	return r;
 }
 
 /* ---- condition variables ---- */
@@ -165,6 +194,14 @@ static bool cond_is_libcs(const pthread_cond_t *c, const pthread_mutex_t *m)
 {
 	return grt_unlikely(grt__cond_is_shared(c)) && (m->__data.__kind & MUTEX_PSHARED);
 }
+
+#define SHARED_COND(m, call)                                                                                           \
+	({                                                                                                                 \
+		int32_t shared_tid = full_enter(m);                                                                            \
+		int shared_r = GRT_BLOCKING(int, true, call);                                                                  \
+		full_leave(shared_tid);                                                                                        \
+		shared_r;                                                                                                      \
+	})
 
 static int cond_result(int r)
 {
@@ -180,7 +217,7 @@ GRT_EXPORT int pthread_cond_wait(pthread_cond_t *c, pthread_mutex_t *m)
 	if (grt_unlikely(!booted()))
 		return REAL(pthread_cond_wait)(c, m);
 	if (cond_is_libcs(c, m))
-		return GRT_BLOCKING(int, true, REAL(pthread_cond_wait)(c, m));
+		return SHARED_COND(m, REAL(pthread_cond_wait)(c, m));
 	return cond_result(grt__cond_wait(c, m, CLOCK_REALTIME, NULL));
 }
 
@@ -189,7 +226,7 @@ GRT_EXPORT int pthread_cond_timedwait(pthread_cond_t *c, pthread_mutex_t *m, con
 	if (grt_unlikely(!booted()))
 		return REAL(pthread_cond_timedwait)(c, m, abstime);
 	if (cond_is_libcs(c, m))
-		return GRT_BLOCKING(int, true, REAL(pthread_cond_timedwait)(c, m, abstime));
+		return SHARED_COND(m, REAL(pthread_cond_timedwait)(c, m, abstime));
 	return cond_result(grt__cond_wait(c, m, grt__cond_clock(c), abstime));
 }
 
@@ -199,7 +236,7 @@ GRT_EXPORT int pthread_cond_clockwait(pthread_cond_t *c, pthread_mutex_t *m, clo
 	if (grt_unlikely(!booted()))
 		return REAL(pthread_cond_clockwait)(c, m, clock, abstime);
 	if (cond_is_libcs(c, m))
-		return GRT_BLOCKING(int, true, REAL(pthread_cond_clockwait)(c, m, clock, abstime));
+		return SHARED_COND(m, REAL(pthread_cond_clockwait)(c, m, clock, abstime));
 	return cond_result(grt__cond_wait(c, m, clock, abstime));
 }
 

@@ -23,7 +23,8 @@ static int shared_trywait(sem_t *sem)
 /* A cancellation point also when it need not wait, as libc's. */
 static int wait_cancelable(sem_t *sem, clockid_t clock, const struct timespec *abstime)
 {
-	if (grt_unlikely(grt_load_relaxed(&grt__cancel_used)) && (!abstime || (unsigned long)abstime->tv_nsec < 1000000000ul))
+	if (grt_unlikely(grt_load_relaxed(&grt__cancel_used)) &&
+	    (!abstime || (unsigned long)abstime->tv_nsec < 1000000000ul))
 		pthread_testcancel();
 	int r = grt__sem_wait(sem, clock, abstime);
 	if (grt_unlikely(r == -ECANCELED))

@@ -54,7 +54,7 @@ static inline int grt__shim_errno(int r)
  *
  * What may be inside a section: libc functions that make system calls and use libc's internal names only. Never one that
  * calls the program or an interposed name (malloc and free included): getaddrinfo, popen, pclose, lio_listio, fopencookie
- * streams, dlopen. Those stay unannotated; when one of them sleeps, sysmon finds it (DESIGN 4.6).
+ * streams, dlopen. Those stay unannotated; when one of them sleeps, sysmon finds it (HACKING.md, "Retaking").
  */
 #define GRT_BLOCKING_IF(cond, type, may_last, call) ((cond) ? GRT_BLOCKING(type, may_last, call) : (call))
 

@@ -8,6 +8,7 @@
  * table had enough, the kernel is not called, and where it had nothing the call costs what it costs today. A wake by the
  * instruction does not reach our table; who inlines the wake inlines the wait.
  */
+#include "shim/kstate.h"
 #include "shim/shim.h"
 #include "sync/futex.h"
 #include <linux/futex.h>
@@ -339,6 +340,9 @@ long grt__syscall(long nr, long a, long b, long c, long d, long e, long f)
 		enum blocks how = blocks(nr);
 		if (how != NEVER)
 			return GRT_BLOCKING(long, how == USUALLY, REAL(syscall)(nr, a, b, c, d, e, f));
+		long r = grt__kstate_syscall(nr, &a, &b);
+		if (r != GRT_KSTATE_REAL)
+			return grt__shim_errno((int)r);
 	}
 	return REAL(syscall)(nr, a, b, c, d, e, f);
 }

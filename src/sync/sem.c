@@ -33,7 +33,8 @@ static GRT_NOINLINE int wait_slow(struct grt_sem *s, int64_t deadline)
 {
 	grt_add_seqcst(&s->data, WAITER);
 	while (!take(s, WAITER + 1)) {
-		int r = grt__futex_wait((uint32_t *)&s->data, 0, ~0u, deadline, FUTEX_INTERRUPTIBLE | FUTEX_CANCELABLE, WAIT_SEM);
+		int r =
+			grt__futex_wait((uint32_t *)&s->data, 0, ~0u, deadline, FUTEX_INTERRUPTIBLE | FUTEX_CANCELABLE, WAIT_SEM);
 		if (r == -ETIMEDOUT || r == -EINTR || r == -ECANCELED) {
 			grt_add_seqcst(&s->data, -WAITER);
 			return r;

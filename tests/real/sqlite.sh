@@ -56,13 +56,14 @@ def reads():
     except Exception as e:
         errors.append(repr(e))
 
-# one connection shared by threads, serialised by sqlite's own mutexes
-shared = sqlite3.connect(":memory:", check_same_thread=False)
+# one connection shared by threads, serialised by sqlite's own mutexes; python's module has races of its own (its BEGIN, and
+# its cache of statements by their text), so there is no BEGIN and each thread has its own text
+shared = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
 shared.execute("CREATE TABLE s(n INTEGER)")
 
 def shares(n):
     for i in range(200):
-        shared.execute("INSERT INTO s VALUES(?)", (n * 1000 + i,))
+        shared.execute("INSERT INTO s VALUES(?) -- %d" % n, (n * 1000 + i,))
 
 ts = [threading.Thread(target=writes, args=(i,)) for i in range(6)]
 ts += [threading.Thread(target=reads) for _ in range(4)]

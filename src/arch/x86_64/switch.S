@@ -183,7 +183,7 @@ grt__sigreturn:
 	.cfi_endproc
 	.size	grt__sigreturn, . - grt__sigreturn
 
-/* long grt__clone_thread(void *stack_hi, uintptr_t tp, int32_t *tid, void (*fn)(void *), void *arg) */
+/* long grt__clone_thread(void *stack_hi, uintptr_t tp, int32_t *tid, void (*fn)(void *), void *arg, int32_t *child_tid) */
 	.globl	grt__clone_thread
 	.hidden	grt__clone_thread
 	.type	grt__clone_thread, @function
@@ -201,9 +201,9 @@ grt__clone_thread:
 	movq	%rsi, %r8		/* thread pointer */
 	movq	%rdi, %rsi
 	andq	$-16, %rsi		/* stack */
-	xorl	%r10d, %r10d		/* child_tid: nobody waits for its end */
-	/* VM FS FILES SIGHAND THREAD SYSVSEM SETTLS PARENT_SETTID */
-	movl	$0x1d0f00, %edi
+	movq	%r9, %r10		/* child_tid */
+	/* VM FS FILES SIGHAND THREAD SYSVSEM SETTLS PARENT_SETTID CHILD_SETTID CHILD_CLEARTID */
+	movl	$0x13d0f00, %edi
 	movl	$56, %eax
 	syscall
 	testq	%rax, %rax

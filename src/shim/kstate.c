@@ -1,0 +1,547 @@
+/*
+ * What the kernel keeps for each of its threads: names, affinity, scheduling, nice values, prctl, namespaces. A task that changes
+ * such state, or whose state is changed, is pinned to its kernel thread (sched/pin.h); then the real call is made with that
+ * thread's id. <pthread.h>, <sched.h>, <sys/prctl.h>, <sys/resource.h>, <unistd.h>, and their numbers of syscall().
+ */
+#include "shim/kstate.h"
+#include "os/os.h"
+#include "sched/pin.h"
+#include "sched/proc.h"
+#include "sched/task.h"
+#include "sync/futex.h"
+#include <fcntl.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+static inline bool booted(void)
+{
+	return grt_load_relaxed(&grt__state) == GRT_BOOTED && !grt__self.in_vfork;
+}
+
+/* ---- which kernel thread ---- */
+
+/* The kernel thread that has gp's state: to read it, or (after pinning) to change it. 0 is the calling one. */
+static int thread_of(struct g *gp, bool change)
+{
+	if (change)
+		return grt__pin(gp);
+	int tid = grt__pinned_tid(gp);
+	return tid ? tid : grt__pin_clean_tid();
+}
+
+/* The same for what a program takes for the id of a kernel thread. -ESRCH: no such task. */
+static int thread_of_tid(pid_t tid, bool change)
+{
+	struct g *gp = grt__self.g;
+	if (tid != 0) {
+		gp = grt__g_of_tid(tid);
+		if (!gp)
+			return tid >= GRT_TID_FIRST ? -ESRCH : tid;
+	} else if (!gp) {
+		return 0;
+	}
+	return thread_of(gp, change);
+}
+
+/* Of a pthread_t; *foreign: libc's own function must do it. */
+static int thread_of_pthread(pthread_t thread, bool change, bool *foreign)
+{
+	struct g *gp = booted() ? grt__g_of_pthread((void *)thread) : NULL;
+	*foreign = gp == NULL;
+	if (!gp)
+		return 0;
+	return grt__task_alive(gp) ? thread_of(gp, change) : -ESRCH;
+}
+
+/* ---- names ---- */
+
+/* Main's name is also its kernel thread's, for ps and top. */
+static long main_comm(int flags)
+{
+	char path[48];
+	grt__format(path, sizeof path, "/proc/self/task/%d/comm", grt__main_g.tid);
+	return grt__sys_open(path, flags | O_CLOEXEC, 0);
+}
+
+static void set_name(struct g *gp, const char *name)
+{
+	char buf[16] = {0};
+	memcpy(buf, name, strnlen(name, 15));
+	memcpy(gp->name, buf, sizeof buf);
+	if (gp == &grt__main_g) {
+		long fd = main_comm(O_WRONLY);
+		if (fd >= 0) {
+			grt__sys_write((int)fd, buf, strlen(buf));
+			grt__sys_close((int)fd);
+		}
+	}
+}
+
+static void get_name(struct g *gp, char buf[16])
+{
+	long fd = gp == &grt__main_g ? main_comm(O_RDONLY) : -1;
+	if (fd >= 0) {
+		char got[17];
+		long n = grt__sys_read((int)fd, got, sizeof got);
+		grt__sys_close((int)fd);
+		if (n > 0 && n < 17) {
+			memset(gp->name, 0, sizeof gp->name);
+			memcpy(gp->name, got, (size_t)(n - (got[n - 1] == '\n')));
+		}
+	}
+	memcpy(buf, gp->name, 16);
+}
+
+GRT_EXPORT int pthread_setname_np(pthread_t thread, const char *name)
+{
+	struct g *gp = booted() ? grt__g_of_pthread((void *)thread) : NULL;
+	if (!gp)
+		return REAL(pthread_setname_np)(thread, name);
+	if (strnlen(name, 16) > 15)
+		return ERANGE;
+	set_name(gp, name);
+	return 0;
+}
+
+GRT_EXPORT int pthread_getname_np(pthread_t thread, char *buf, size_t size)
+{
+	struct g *gp = booted() ? grt__g_of_pthread((void *)thread) : NULL;
+	if (!gp)
+		return REAL(pthread_getname_np)(thread, buf, size);
+	if (size < 16)
+		return ERANGE;
+	get_name(gp, buf);
+	return 0;
+}
+
+/* ---- prctl ---- */
+
+/* Of the process, or only read: they need no kernel thread of their own. */
+static bool harmless(int option)
+{
+	switch (option) {
+	case PR_SET_DUMPABLE:
+	case PR_SET_MM:
+	case PR_SET_CHILD_SUBREAPER:
+	case PR_SET_PTRACER:
+	case PR_SET_THP_DISABLE:
+	case PR_SET_VMA:
+	case PR_SET_TIMING:
+	case PR_TASK_PERF_EVENTS_DISABLE:
+	case PR_TASK_PERF_EVENTS_ENABLE:
+	case 65: /* PR_SET_MDWE */
+	case 66: /* PR_GET_MDWE */
+	case PR_CAPBSET_READ:
+	case PR_GET_CHILD_SUBREAPER:
+	case PR_GET_DUMPABLE:
+	case PR_GET_ENDIAN:
+	case PR_GET_FPEMU:
+	case PR_GET_FPEXC:
+	case PR_GET_FP_MODE:
+	case PR_GET_IO_FLUSHER:
+	case PR_GET_KEEPCAPS:
+	case PR_GET_NO_NEW_PRIVS:
+	case PR_GET_PDEATHSIG:
+	case PR_GET_SECCOMP:
+	case PR_GET_SECUREBITS:
+	case PR_GET_SPECULATION_CTRL:
+	case PR_GET_TAGGED_ADDR_CTRL:
+	case PR_GET_THP_DISABLE:
+	case PR_GET_TID_ADDRESS:
+	case PR_GET_TIMERSLACK:
+	case PR_GET_TIMING:
+	case PR_GET_TSC:
+	case PR_GET_UNALIGN:
+	case PR_MCE_KILL_GET:
+	case PR_PAC_GET_ENABLED_KEYS:
+	case PR_SVE_GET_VL:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* 0 or -errno, or GRT_KSTATE_REAL: make the real call. */
+static long on_prctl(int option, unsigned long a)
+{
+	struct g *gp = grt__self.g;
+	if (option == PR_SET_NAME || option == PR_GET_NAME) {
+		if (a < 4096)
+			return -EFAULT;
+		if (option == PR_SET_NAME)
+			set_name(gp, (const char *)a);
+		else
+			get_name(gp, (char *)a);
+		return 0;
+	}
+	if (!harmless(option))
+		grt__pin(gp);
+	return GRT_KSTATE_REAL;
+}
+
+GRT_EXPORT int prctl(int option, ...)
+{
+	va_list ap;
+	va_start(ap, option);
+	unsigned long a = va_arg(ap, unsigned long), b = va_arg(ap, unsigned long), c = va_arg(ap, unsigned long),
+				  d = va_arg(ap, unsigned long);
+	va_end(ap);
+	if (booted() && grt__on_task()) {
+		long r = on_prctl(option, a);
+		if (r != GRT_KSTATE_REAL)
+			return grt__shim_errno((int)r);
+	}
+	return REAL(prctl)(option, a, b, c, d);
+}
+
+/* ---- affinity ---- */
+
+GRT_EXPORT int pthread_setaffinity_np(pthread_t thread, size_t size, const cpu_set_t *set)
+{
+	bool foreign;
+	int tid = thread_of_pthread(thread, true, &foreign);
+	if (foreign)
+		return REAL(pthread_setaffinity_np)(thread, size, set);
+	return -(int)(tid < 0 ? tid : grt__sys3(SYS_sched_setaffinity, tid, size, set));
+}
+
+static int get_affinity(int tid, size_t size, cpu_set_t *set)
+{
+	if (tid < 0)
+		return tid;
+	long n = grt__sys3(SYS_sched_getaffinity, tid, size < INT32_MAX ? size : INT32_MAX, set);
+	if (n < 0)
+		return (int)n;
+	memset((char *)set + n, 0, size - (size_t)n);
+	return 0;
+}
+
+GRT_EXPORT int pthread_getaffinity_np(pthread_t thread, size_t size, cpu_set_t *set)
+{
+	bool foreign;
+	int tid = thread_of_pthread(thread, false, &foreign);
+	if (foreign)
+		return REAL(pthread_getaffinity_np)(thread, size, set);
+	return -get_affinity(tid, size, set);
+}
+
+/* ---- scheduling ---- */
+
+GRT_EXPORT int pthread_setschedparam(pthread_t thread, int policy, const struct sched_param *param)
+{
+	bool foreign;
+	int tid = thread_of_pthread(thread, true, &foreign);
+	if (foreign)
+		return REAL(pthread_setschedparam)(thread, policy, param);
+	return -(int)(tid < 0 ? tid : grt__sys3(SYS_sched_setscheduler, tid, policy, param));
+}
+
+GRT_EXPORT int pthread_getschedparam(pthread_t thread, int *policy, struct sched_param *param)
+{
+	bool foreign;
+	int tid = thread_of_pthread(thread, false, &foreign);
+	if (foreign)
+		return REAL(pthread_getschedparam)(thread, policy, param);
+	long r = tid < 0 ? tid : grt__sys2(SYS_sched_getparam, tid, param);
+	if (r < 0)
+		return -(int)r;
+	r = grt__sys1(SYS_sched_getscheduler, tid);
+	if (r < 0)
+		return -(int)r;
+	*policy = (int)r;
+	return 0;
+}
+
+GRT_EXPORT int pthread_setschedprio(pthread_t thread, int priority)
+{
+	bool foreign;
+	struct sched_param param = {.sched_priority = priority};
+	int tid = thread_of_pthread(thread, true, &foreign);
+	if (foreign)
+		return REAL(pthread_setschedprio)(thread, priority);
+	return -(int)(tid < 0 ? tid : grt__sys2(SYS_sched_setparam, tid, &param));
+}
+
+/* The clock of a kernel thread is its task's only while the two belong together. */
+GRT_EXPORT int pthread_getcpuclockid(pthread_t thread, clockid_t *clock)
+{
+	bool foreign;
+	int tid = thread_of_pthread(thread, true, &foreign);
+	if (foreign)
+		return REAL(pthread_getcpuclockid)(thread, clock);
+	if (tid < 0)
+		return -tid;
+	*clock = (clockid_t)(~(unsigned)tid << 3 | 6 /* per thread, scheduler's time */);
+	return 0;
+}
+
+/* ---- <sched.h>, <sys/resource.h>, by tid ---- */
+
+GRT_EXPORT int sched_setaffinity(pid_t pid, size_t size, const cpu_set_t *set)
+{
+	if (!booted())
+		return REAL(sched_setaffinity)(pid, size, set);
+	int tid = thread_of_tid(pid, true);
+	return grt__shim_errno((int)(tid < 0 ? tid : grt__sys3(SYS_sched_setaffinity, tid, size, set)));
+}
+
+GRT_EXPORT int sched_getaffinity(pid_t pid, size_t size, cpu_set_t *set)
+{
+	if (!booted())
+		return REAL(sched_getaffinity)(pid, size, set);
+	return grt__shim_errno(get_affinity(thread_of_tid(pid, false), size, set));
+}
+
+GRT_EXPORT int sched_setscheduler(pid_t pid, int policy, const struct sched_param *param)
+{
+	if (!booted())
+		return REAL(sched_setscheduler)(pid, policy, param);
+	int tid = thread_of_tid(pid, true);
+	return grt__shim_errno((int)(tid < 0 ? tid : grt__sys3(SYS_sched_setscheduler, tid, policy, param)));
+}
+
+GRT_EXPORT int sched_getscheduler(pid_t pid)
+{
+	if (!booted())
+		return REAL(sched_getscheduler)(pid);
+	int tid = thread_of_tid(pid, false);
+	return grt__shim_errno((int)(tid < 0 ? tid : grt__sys1(SYS_sched_getscheduler, tid)));
+}
+
+GRT_EXPORT int sched_setparam(pid_t pid, const struct sched_param *param)
+{
+	if (!booted())
+		return REAL(sched_setparam)(pid, param);
+	int tid = thread_of_tid(pid, true);
+	return grt__shim_errno((int)(tid < 0 ? tid : grt__sys2(SYS_sched_setparam, tid, param)));
+}
+
+GRT_EXPORT int sched_getparam(pid_t pid, struct sched_param *param)
+{
+	if (!booted())
+		return REAL(sched_getparam)(pid, param);
+	int tid = thread_of_tid(pid, false);
+	return grt__shim_errno((int)(tid < 0 ? tid : grt__sys2(SYS_sched_getparam, tid, param)));
+}
+
+GRT_EXPORT int setpriority(__priority_which_t which, id_t who, int value)
+{
+	if (!booted() || which != PRIO_PROCESS)
+		return REAL(setpriority)(which, who, value);
+	int tid = thread_of_tid((pid_t)who, true);
+	return grt__shim_errno((int)(tid < 0 ? tid : grt__sys3(SYS_setpriority, which, tid, value)));
+}
+
+GRT_EXPORT int getpriority(__priority_which_t which, id_t who)
+{
+	if (!booted() || which != PRIO_PROCESS)
+		return REAL(getpriority)(which, who);
+	int tid = thread_of_tid((pid_t)who, false);
+	return tid < 0 ? grt__shim_errno(tid) : REAL(getpriority)(which, (id_t)tid);
+}
+
+GRT_EXPORT int nice(int inc)
+{
+	if (booted() && grt__on_task())
+		grt__pin(grt__self.g);
+	return REAL(nice)(inc);
+}
+
+/* ---- namespaces ---- */
+
+GRT_EXPORT int unshare(int flags)
+{
+	if (booted() && grt__on_task())
+		grt__pin(grt__self.g);
+	return REAL(unshare)(flags);
+}
+
+GRT_EXPORT int setns(int fd, int type)
+{
+	if (booted() && grt__on_task())
+		grt__pin(grt__self.g);
+	return REAL(setns)(fd, type);
+}
+
+/* ---- syscall() ---- */
+
+/* Replaces the task id in *tid by its kernel thread's. */
+static long translate(long *tid, bool change)
+{
+	int t = thread_of_tid((pid_t)*tid, change);
+	if (t < 0)
+		return t;
+	*tid = t;
+	return GRT_KSTATE_REAL;
+}
+
+static long pin_self(void)
+{
+	grt__pin(grt__self.g);
+	return GRT_KSTATE_REAL;
+}
+
+long grt__kstate_syscall(long nr, long *a, long *b)
+{
+	switch (nr) {
+	case SYS_prctl:
+		return on_prctl((int)*a, (unsigned long)*b);
+	case SYS_sched_getaffinity:
+	case SYS_sched_getscheduler:
+	case SYS_sched_getparam:
+	case SYS_sched_getattr:
+	case SYS_sched_rr_get_interval:
+		return translate(a, false);
+	case SYS_sched_setaffinity:
+	case SYS_sched_setscheduler:
+	case SYS_sched_setparam:
+	case SYS_sched_setattr:
+		return translate(a, true);
+	case SYS_getpriority:
+	case SYS_setpriority:
+		return *a == PRIO_PROCESS ? translate(b, nr == SYS_setpriority) : GRT_KSTATE_REAL;
+	case SYS_ioprio_get:
+	case SYS_ioprio_set:
+		return *a == 1 /* IOPRIO_WHO_PROCESS */ ? translate(b, nr == SYS_ioprio_set) : GRT_KSTATE_REAL;
+	case SYS_personality:
+		return (unsigned)*a == 0xffffffffu /* only asks */ ? GRT_KSTATE_REAL : pin_self();
+	case SYS_capset:
+	case SYS_unshare:
+	case SYS_setns:
+	case SYS_set_mempolicy:
+	case SYS_seccomp:
+	case SYS_setfsuid:
+	case SYS_setfsgid:
+	case SYS_setuid:
+	case SYS_setgid:
+	case SYS_setreuid:
+	case SYS_setregid:
+	case SYS_setresuid:
+	case SYS_setresgid:
+	case SYS_setgroups:
+	case SYS_set_robust_list:
+	case SYS_keyctl:
+		return pin_self();
+	default:
+		return GRT_KSTATE_REAL;
+	}
+}
+
+/* ---- a new task's state ---- */
+
+struct start {
+	void *(*fn)(void *);
+	void *arg;
+	bool cpus, sched, nice, explicit;
+	int policy, nice_value;
+	struct sched_param param;
+	uint32_t verdict; /* atomic: 1 + errno; what was asked for explicitly is waited for */
+	unsigned char set[1024];
+};
+
+static long apply(const struct start *s)
+{
+	long r = 0;
+	grt__pin(grt__self.g);
+	if (s->cpus)
+		r = grt__sys3(SYS_sched_setaffinity, 0, sizeof s->set, s->set);
+	if (r >= 0 && s->sched)
+		r = grt__sys3(SYS_sched_setscheduler, 0, s->policy, &s->param);
+	if (r >= 0 && s->nice)
+		grt__sys3(SYS_setpriority, PRIO_PROCESS, 0, s->nice_value);
+	return r;
+}
+
+/* The first function of a task that differs from a clean M. */
+static void *begin(void *arg)
+{
+	struct start *s = arg;
+	void *(*fn)(void *) = s->fn;
+	void *fn_arg = s->arg;
+	long r = apply(s);
+	if (!s->explicit) {
+		grt__os_free(s, sizeof *s);
+	} else {
+		/* From here on s is the creator's. */
+		grt_store_release(&s->verdict, (uint32_t)(1 - (r < 0 ? r : 0)));
+		grt__futex_wake(&s->verdict, 1, ~0u);
+		if (r < 0)
+			return NULL;
+	}
+	return fn(fn_arg);
+}
+
+static void read_state(int tid, struct start *s)
+{
+	memset(s->set, 0, sizeof s->set);
+	grt__sys3(SYS_sched_getaffinity, tid, sizeof s->set, s->set);
+	s->policy = (int)grt__sys1(SYS_sched_getscheduler, tid);
+	grt__sys2(SYS_sched_getparam, tid, &s->param);
+	s->nice_value = 20 - (int)grt__sys2(SYS_getpriority, PRIO_PROCESS, tid);
+}
+
+/* What attr asks for beside the creator's state in s. */
+static void read_attr(const pthread_attr_t *attr, struct start *s)
+{
+	unsigned char set[sizeof s->set];
+	int inherit;
+	pthread_attr_getinheritsched(attr, &inherit);
+	if (inherit == PTHREAD_EXPLICIT_SCHED) {
+		pthread_attr_getschedpolicy(attr, &s->policy);
+		pthread_attr_getschedparam(attr, &s->param);
+		s->explicit = true;
+	}
+	/* All bits set: none were. */
+	if (pthread_attr_getaffinity_np(attr, sizeof set, (cpu_set_t *)set) == 0 && memchr(set, 0, sizeof set)) {
+		memcpy(s->set, set, sizeof set);
+		s->explicit = true;
+	}
+}
+
+int grt__kstate_spawn(struct grt_spawn *how, const pthread_attr_t *attr, pthread_t *thread)
+{
+	struct g *self = grt__self.g;
+	struct start clean, mine = {.fn = how->fn, .arg = how->arg};
+	if (!self->pinned && !attr)
+		return grt__spawn(how, thread);
+	read_state(grt__pin_clean_tid(), &clean);
+	if (self->pinned)
+		read_state(0, &mine);
+	else
+		memcpy(&mine.cpus, &clean.cpus, sizeof mine - offsetof(struct start, cpus));
+	mine.explicit = mine.cpus = mine.sched = mine.nice = false;
+	mine.verdict = 0;
+	if (attr)
+		read_attr(attr, &mine);
+	mine.cpus = memcmp(mine.set, clean.set, sizeof mine.set) != 0;
+	mine.sched = mine.policy != clean.policy || mine.param.sched_priority != clean.param.sched_priority;
+	mine.nice = mine.nice_value != clean.nice_value;
+	if (!mine.cpus && !mine.sched && !mine.nice)
+		return grt__spawn(how, thread);
+
+	struct start *s = grt__os_alloc(sizeof *s);
+	if (!s)
+		return -EAGAIN;
+	*s = mine;
+	how->fn = begin;
+	how->arg = s;
+	int r = grt__spawn(how, thread);
+	if (r < 0 || !mine.explicit) {
+		if (r < 0)
+			grt__os_free(s, sizeof *s);
+		return r;
+	}
+	uint32_t v;
+	while ((v = grt_load_acquire(&s->verdict)) == 0)
+		grt__futex_wait(&s->verdict, 0, ~0u, GRT_FOREVER, 0, WAIT_JOIN);
+	grt__os_free(s, sizeof *s);
+	r = 1 - (int)v;
+	if (r < 0 && !how->detached)
+		grt__task_join(grt__g_of_pthread((void *)*thread), GRT_FOREVER, NULL);
+	return r;
+}

@@ -1,0 +1,21 @@
+/*
+ * Per-thread state of the kernel, as the rest of the shim needs it (kstate.c).
+ */
+#ifndef GRT_SHIM_KSTATE_H
+#define GRT_SHIM_KSTATE_H
+
+#include "shim/shim.h"
+#include <limits.h>
+#include <pthread.h>
+
+/* Make the real call, with the arguments as they are now. */
+#define GRT_KSTATE_REAL LONG_MIN
+
+/* On a task, a number of syscall() that does not sleep: the result or -errno, or GRT_KSTATE_REAL. */
+long grt__kstate_syscall(long nr, long *a, long *b);
+
+/* grt__spawn for pthread_create: a task whose affinity, scheduling or nice value (inherited or by attr, which may be NULL) is not
+ * a clean M's gives itself that first; what attr asks for is in force, or refused, on return. */
+int grt__kstate_spawn(struct grt_spawn *how, const pthread_attr_t *attr, pthread_t *thread);
+
+#endif
