@@ -288,16 +288,16 @@ static struct g *steal(struct m *mp)
 			struct p *victim = sched.allp[(start + i) % n];
 			if (victim == pp)
 				continue;
-			if (round == 3 && grt_load_relaxed(&victim->timer0) != GRT_FOREVER)
+			struct g *gp;
+			if (round == 3 && grt_load_relaxed(&victim->timer0) != GRT_FOREVER) {
 				grt__timers_run(victim, grt__nanotime());
-			struct g *gp = steal_from(pp, victim, mp->steal_next || (round == 3 && next_is_stuck(victim)));
+				if ((gp = runq_get(pp))) /* its tasks became runnable on ours, which must be empty below */
+					return gp;
+			}
+			gp = steal_from(pp, victim, mp->steal_next || (round == 3 && next_is_stuck(victim)));
 			if (gp)
 				return gp;
 		}
-		/* firing another P's timers made its tasks runnable on ours */
-		struct g *gp = runq_get(pp);
-		if (gp)
-			return gp;
 	}
 	return NULL;
 }
