@@ -315,18 +315,74 @@ static void stop_spinning(struct m *mp)
 		grt__wake_p(mp);
 }
 
+/* The runnext of another P. A waker that parks at once makes room for it (and a ping-ponging pair must not be torn apart), but
+ * one that was there for NEXT_STUCK cycles without a switch waits behind a waker that goes on. */
+struct watch {
+	const struct p *pp; /* NULL: none to watch */
+	const struct g *next;
+	uint32_t tick;
+	uint64_t since;
+};
+
+static void watch_start(struct watch *w, const struct p *pp)
+{
+	w->tick = grt_load_relaxed(&pp->schedtick);
+	w->next = grt_load_relaxed(&pp->runnext);
+	w->pp = w->next ? pp : NULL;
+	w->since = grt__cycles();
+}
+
+static bool watch_same(const struct watch *w)
+{
+	return w->pp && grt_load_relaxed(&w->pp->runnext) == w->next && grt_load_relaxed(&w->pp->schedtick) == w->tick;
+}
+
+static bool watch_stuck(const struct watch *w)
+{
+	return P_STATUS(grt_load_relaxed(&w->pp->word)) != P_RUNNING || grt__cycles() - w->since >= NEXT_STUCK;
+}
+
 /* A short wait on the CPU before sleeping: waking a sleeping CPU costs more than this. */
 static struct g *spin_a_little(struct m *mp)
 {
+	struct watch w = {0};
 	uint64_t until = grt__cycles() + GRT_SPIN_CYCLES;
 	do {
 		for (int i = 0; i < 20; i++)
 			grt__cpu_relax();
+		if (!watch_same(&w))
+			watch_start(&w, sched.allp[next_random(mp) % sched.nprocs]);
+		else if (watch_stuck(&w))
+			mp->steal_next = 1;
 		struct g *gp = globq_get(mp->p, 0);
 		if (gp || (gp = steal(mp)))
 			return gp;
 	} while (grt__cycles() < until);
 	return NULL;
+}
+
+/* The second look of proc.h. A runnext counts when it is not consumed soon: the waker that put it there may have seen this M
+ * spinning, and then woke nobody; one that is consumed needed nobody, and whoever puts the next sees that we stopped. */
+static bool work_left(struct m *mp)
+{
+	if (grt_load_seqcst(&sched.globq_size))
+		return true;
+	uint32_t n = grt_load_relaxed(&sched.nprocs);
+	for (uint32_t i = 0; i < n; i++) {
+		struct p *pp = sched.allp[i];
+		if (grt_load_acquire(&pp->runq_head) != grt_load_acquire(&pp->runq_tail))
+			return true;
+		struct watch w;
+		watch_start(&w, pp);
+		while (watch_same(&w)) {
+			if (watch_stuck(&w)) {
+				mp->steal_next = 1;
+				return true;
+			}
+			grt__cpu_relax();
+		}
+	}
+	return false;
 }
 
 /* Gives the P up and sleeps until somebody hands one over. Returns with mp->p set, or after noticing new work. */
@@ -348,7 +404,7 @@ static void go_idle(struct m *mp)
 		grt_add_seqcst(&sched.nspinning, -1);
 	}
 	grt_fence_seqcst(); /* the second look of proc.h */
-	if (grt__work_waits() && grt__acquire_idle_p(mp)) {
+	if (work_left(mp) && grt__acquire_idle_p(mp)) {
 		mp->spinning = 1;
 		grt_add_seqcst(&sched.nspinning, 1);
 		return;

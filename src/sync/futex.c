@@ -11,6 +11,7 @@ struct waiter {
 	uintptr_t key;        /* bucket lock; changed by requeue */
 	uint32_t bitset;
 	uint8_t linked, expired; /* bucket lock */
+	uint8_t starving;
 	uint32_t *counter;       /* see grt__futex_wait_unlock */
 	struct parker *pk;
 	struct grt_timer timer;
@@ -38,7 +39,7 @@ static void lock_bucket(struct bucket *b)
 
 static void link_locked(struct bucket *b, struct waiter *w)
 {
-	grt_list_push_tail(&b->waiters, &w->link);
+	grt_list_push_tail(w->starving ? b->waiters.next : &b->waiters, &w->link); /* before the first, or last */
 	w->linked = 1;
 	/* Not atomic for other writers (they hold the lock); sequentially consistent for wake's hint: the waiter counts itself,
 	 * then looks at *addr; the waker changes *addr, then looks at the count. */
@@ -142,7 +143,8 @@ int grt__futex_wait(uint32_t *addr, uint32_t expected, uint32_t bitset, int64_t 
                     enum grt_wait why)
 {
 	for (;;) {
-		struct waiter w = {.key = (uintptr_t)addr, .bitset = bitset, .pk = grt__parker()};
+		struct waiter w = {
+			.key = (uintptr_t)addr, .bitset = bitset, .pk = grt__parker(), .starving = (flags & FUTEX_STARVING) != 0};
 		struct bucket *b = bucket_of(w.key);
 		struct g *gp = w.pk->g;
 		enter();
@@ -189,7 +191,7 @@ int grt__futex_wait_unlock(void *addr, uint32_t *counter, void (*unlock)(void *)
 	return r;
 }
 
-int grt__futex_wake(void *addr, int n, uint32_t bitset)
+static int wake(void *addr, int n, uint32_t bitset, bool *starving)
 {
 	uintptr_t key = (uintptr_t)addr;
 	struct bucket *b = bucket_of(key);
@@ -209,6 +211,7 @@ int grt__futex_wake(void *addr, int n, uint32_t bitset)
 			break;
 		unlink_locked(b, w);
 		grt_list_push_tail(&woken, &w->link);
+		*starving |= w->starving;
 		count++;
 	}
 	grt_unlock(&b->lock);
@@ -219,6 +222,19 @@ int grt__futex_wake(void *addr, int n, uint32_t bitset)
 	}
 	leave();
 	return count;
+}
+
+int grt__futex_wake(void *addr, int n, uint32_t bitset)
+{
+	bool starving = false;
+	return wake(addr, n, bitset, &starving);
+}
+
+bool grt__futex_wake_one(void *addr)
+{
+	bool starving = false;
+	wake(addr, 1, ~0u, &starving);
+	return starving;
 }
 
 static void lock_two(struct bucket *a, struct bucket *b)

@@ -22,6 +22,8 @@
 #include <time.h>
 
 enum {
+	/* The waiter was woken before and came too late: it queues at the front, and its waker learns that it should make room. */
+	FUTEX_STARVING = 2,
 	FUTEX_INTERRUPTIBLE = 1, /* a signal handler that ran ends the wait with -EINTR (sem_wait, SYS_futex) */
 	FUTEX_CANCELABLE = 2,    /* a cancellation point: -ECANCELED when one is due (sched/cancel.h) */
 };
@@ -48,6 +50,9 @@ int grt__futex_wait_unlock(void *addr, uint32_t *counter, void (*unlock)(void *)
  * lock. addr is only a key.
  */
 int grt__futex_wake(void *addr, int n, uint32_t bitset);
+
+/* Wakes one. True if it had queued with FUTEX_STARVING. */
+bool grt__futex_wake_one(void *addr);
 
 /*
  * Wakes nwake, moves up to nmove others to addr2 (private, as FUTEX_CMP_REQUEUE; with expected == NULL no comparison).

@@ -17,11 +17,16 @@ static uint32_t *word_of(pthread_mutex_t *m)
 
 int grt__mutex_wake(pthread_mutex_t *m)
 {
-	grt__futex_wake(&m->__data.__lock, 1, ~0u);
+	/* A waiter that was overtaken again and again gets to run while the lock is free (Go's starvation mode in spirit: the lock word
+	 * is glibc's, which knows no hand-over). Not inside a wait's unlock: that parks anyway. */
+	if (grt_unlikely(grt__futex_wake_one(&m->__data.__lock)) && grt__on_task() && !grt__self.crit)
+		grt__yield();
 	return 0;
 }
 
 /* Spinning helps only if the time is not taken from a task that could run here, perhaps the holder itself. */
+enum { STARVING_AFTER = 4 }; /* futile wake-ups */
+
 static bool may_spin(void)
 {
 	if (!grt__on_task())
@@ -58,8 +63,9 @@ static GRT_NOINLINE int acquire_slow(uint32_t *word, clockid_t clock, const stru
 	int64_t deadline = grt__deadline(clock, abstime, &error);
 	if (error)
 		return error;
-	while (grt_xchg_acqrel(word, 2) != 0) {
-		if (grt__futex_wait(word, 2, ~0u, deadline, 0, WAIT_MUTEX) == -ETIMEDOUT)
+	for (int tries = 0; grt_xchg_acqrel(word, 2) != 0; tries++) {
+		unsigned flags = tries < STARVING_AFTER ? 0 : FUTEX_STARVING;
+		if (grt__futex_wait(word, 2, ~0u, deadline, flags, WAIT_MUTEX) == -ETIMEDOUT)
 			return -ETIMEDOUT;
 	}
 	return 0;
