@@ -62,7 +62,7 @@ extern struct p grt__no_p;
 extern struct g grt__main_g;
 
 #define GRT_SPIN_CYCLES 25000u /* about 10 us */
-#define NEXT_STUCK 10000u /* cycles, about 4 us: longer than a hop between two tasks */
+#define NEXT_STUCK 10000u      /* cycles, about 4 us: longer than a hop between two tasks */
 #define WAKE_PAUSE 125000u     /* cycles, about 50 us */
 
 /* ---- proc.c ---- */

@@ -12,7 +12,7 @@ struct waiter {
 	uint32_t bitset;
 	uint8_t linked, expired; /* bucket lock */
 	uint8_t starving;
-	uint32_t *counter;       /* see grt__futex_wait_unlock */
+	uint32_t *counter; /* see grt__futex_wait_unlock */
 	struct parker *pk;
 	struct grt_timer timer;
 };
