@@ -89,6 +89,7 @@ static void boot(void)
 	grt__crash_init();
 	grt__sync_spin = procs > 1 ? GRT_SYNC_SPIN : 0;
 	grt__preempt_off = grt__knobs.asyncpreemptoff;
+	grt__preempt_stress = grt__knobs.preemptstress;
 	grt__preempt_init();
 	grt__signal_init();
 	grt_store_release(&grt__state, GRT_BOOTED);

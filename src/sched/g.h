@@ -20,7 +20,7 @@ struct g {
 	uint8_t special;      /* nonzero: the switch takes its slow path (signal mask, pending signals, locked M) */
 	uint8_t preempted;    /* resumes through sigreturn of frame; owner M */
 	uint8_t is_g0;
-	uint64_t wait_since; /* cycle counter when it parked */
+	uint64_t wait_since; /* sched.coarse when it parked */
 	struct parker park;
 
 	/* identity */

@@ -4,6 +4,7 @@
 #include "sched/tcb.h"
 #include <errno.h>
 
+enum { IDLE_MS = 8 }; /* idle Ms kept beyond GOMAXPROCS */
 enum { M_STACK = 128 << 10, GSIGNAL_STACK = 64 << 10 };
 
 #define sched grt__sched
@@ -106,8 +107,42 @@ static bool unlink_idle_locked(struct m *mp)
 	return false;
 }
 
+/* One idle M too many, or the state that the kernel keeps for this thread was a dead task's. */
+GRT_NORETURN static void end(struct m *mp)
+{
+	if (mp->p != &grt__no_p)
+		grt__handoff_p(grt__p_release(mp));
+	grt__m_set_mask(mp, GRT_MASK_ALL);
+	mp->lockedg = NULL;
+	mp->ending = mp->ends_with_g = 0;
+	while (mp == &m0) /* its end would be the process's */
+		wait_note(mp, GRT_FOREVER);
+	mp->tid = 0;
+	grt_lock(&sched.lock);
+	sched.nm_live--;
+	mp->sched_next = sched.mdead;
+	sched.mdead = mp;
+	grt_unlock(&sched.lock);
+	for (;;)
+		grt__sys1(SYS_exit, 0);
+}
+
+/* The time keeper was called to other work: timers of Ps that nobody runs are sysmon's now. */
+static void pass_timers_on(const struct p *mine)
+{
+	int64_t first = GRT_FOREVER;
+	uint32_t n = grt_load_acquire(&sched.nallp);
+	for (uint32_t i = 0; i < n; i++)
+		if (sched.allp[i] != mine && grt_load_relaxed(&sched.allp[i]->timer0) < first)
+			first = grt_load_relaxed(&sched.allp[i]->timer0);
+	if (first != GRT_FOREVER)
+		grt__sysmon_promise(first);
+}
+
 void grt__m_sleep(struct m *mp)
 {
+	if (grt_load_relaxed(&sched.nmidle) >= grt_load_relaxed(&sched.nprocs) + IDLE_MS && mp != &m0)
+		end(mp);
 	grt__m_set_mask(mp, GRT_MASK_ALL);
 	grt_lock(&sched.lock);
 	mp->sched_next = sched.midle;
@@ -121,9 +156,12 @@ void grt__m_sleep(struct m *mp)
 	grt_unlock(&sched.lock);
 
 	bool notified = wait_note(mp, deadline);
+	grt_store_relaxed(&sched.coarse, grt__cycles());
 	if (deadline != GRT_FOREVER) {
 		int64_t mine = deadline;
 		__atomic_compare_exchange_n(&sched.promised, &mine, GRT_FOREVER, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+		if (notified)
+			pass_timers_on(mp->nextp);
 	}
 	if (!notified) {
 		/* Timers are due: go and fire them, if a P is to be had. */
@@ -236,26 +274,6 @@ static void start_locked(struct m *mp, struct g *gp)
 	struct m *lm = gp->lockedm;
 	lm->nextp = grt__p_release(mp);
 	grt__m_wake(lm);
-}
-
-/* The state that the kernel keeps for this thread was a dead task's. */
-GRT_NORETURN static void end(struct m *mp)
-{
-	if (mp->p != &grt__no_p)
-		grt__handoff_p(grt__p_release(mp));
-	grt__m_set_mask(mp, GRT_MASK_ALL);
-	mp->lockedg = NULL;
-	mp->ending = mp->ends_with_g = 0;
-	while (mp == &m0) /* its end would be the process's */
-		wait_note(mp, GRT_FOREVER);
-	mp->tid = 0;
-	grt_lock(&sched.lock);
-	sched.nm_live--;
-	mp->sched_next = sched.mdead;
-	sched.mdead = mp;
-	grt_unlock(&sched.lock);
-	for (;;)
-		grt__sys1(SYS_exit, 0);
 }
 
 void grt__m_loop(struct m *mp)

@@ -72,7 +72,7 @@ bool grt__park(struct parker *pk, enum grt_wait why, int64_t deadline)
 		if (grt_unlikely(grt__self.attention & ATTN_SIGNAL)) /* a handler is due now, not after the wait */
 			return false;
 		gp->wait_why = (uint8_t)why;
-		gp->wait_since = grt__cycles();
+		gp->wait_since = grt_load_relaxed(&grt__sched.coarse);
 		grt_store_relaxed(&gp->status, G_WAITING);
 		grt__schedule(grt__self.m, gp, commit_park, gp);
 		gp->wait_why = WAIT_NONE;
@@ -213,7 +213,7 @@ void grt__block_enter(bool may_last)
 		struct g *gp = grt__self.g;
 		struct p *pp = mp->p;
 		uint64_t word = P_WORD(P_SYSCALL, mp->id, P_SEQ(mp->running_word));
-		gp->wait_since = 0;
+		gp->wait_since = grt_load_relaxed(&grt__sched.coarse);
 		grt_store_relaxed(&gp->status, G_SYSCALL);
 		gp->syscalls++;
 		pp->syscalltick++;

@@ -12,7 +12,7 @@
 #include "sched/signal.h"
 #include <link.h>
 
-uint32_t grt__preempt_off;
+uint32_t grt__preempt_off, grt__preempt_stress;
 
 struct text {
 	uintptr_t lo, hi;

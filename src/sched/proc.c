@@ -112,6 +112,13 @@ static bool runq_overflow(struct p *pp, struct g *gp, uint32_t head, uint32_t ta
 	return true;
 }
 
+/* There was never a second P: nobody can steal, and the owner's queue operations need no locked instructions. A P is added by
+ * the owner of the only one, inside a critical section, so what it did before is complete. */
+static inline bool alone(void)
+{
+	return grt_load_relaxed(&sched.nallp) == 1;
+}
+
 static void runq_put_tail(struct p *pp, struct g *gp)
 {
 	for (;;) {
@@ -132,7 +139,15 @@ void grt__runq_put(struct p *pp, struct g *gp, bool next)
 	if (next) {
 		/* Always exchanged by the owner; CASed away by stealers. The full barrier also orders the caller's reads of
 		 * nspinning and sysmon_asleep (proc.h). */
-		gp = grt_xchg_seqcst(&pp->runnext, gp);
+		struct g *old;
+		if (alone()) {
+			old = pp->runnext;
+			grt_store_relaxed(&pp->runnext, gp);
+			grt_barrier(); /* sysmon's membarrier does the rest */
+		} else {
+			old = grt_xchg_seqcst(&pp->runnext, gp);
+		}
+		gp = old;
 		if (!gp)
 			return;
 	}
@@ -147,6 +162,10 @@ static struct g *runq_get_head(struct p *pp)
 		if (head == tail)
 			return NULL;
 		struct g *gp = grt_load_relaxed(&pp->runq[head % GRT_RUNQ]);
+		if (alone()) {
+			grt_store_relaxed(&pp->runq_head, head + 1);
+			return gp;
+		}
 		if (grt_cas(&pp->runq_head, head, head + 1))
 			return gp;
 	}
@@ -156,7 +175,11 @@ static struct g *runq_get(struct p *pp)
 {
 	/* runnext first, but a pair of tasks that wake each other may not keep the queue waiting for ever. */
 	if (grt_load_relaxed(&pp->runnext) && (pp->nexts < 32 || pp->runq_head == pp->runq_tail)) {
-		struct g *gp = grt_xchg_acqrel(&pp->runnext, NULL);
+		struct g *gp = grt_load_relaxed(&pp->runnext);
+		if (alone())
+			grt_store_relaxed(&pp->runnext, NULL);
+		else
+			gp = grt_xchg_acqrel(&pp->runnext, NULL);
 		if (gp) {
 			pp->nexts++;
 			return gp;

@@ -49,8 +49,10 @@ struct grt_sched {
 
 	GRT_ALIGNED(GRT_CACHE_LINE) uint32_t nspinning; /* atomic */
 	uint32_t sysmon_asleep;                         /* atomic */
-	int64_t promised;                               /* atomic: somebody looks at timers by then */
-	uint32_t nretaken;                              /* atomic: Ms whose P sysmon took while in user code */
+	uint64_t
+		coarse; /* atomic: cycle counter, a slice old at most while anything runs; written by sysmon and by Ms that wake */
+	int64_t promised;  /* atomic: somebody looks at timers by then */
+	uint32_t nretaken; /* atomic: Ms whose P sysmon took while in user code */
 
 	GRT_ALIGNED(GRT_CACHE_LINE) uint64_t next_id; /* atomic: goid - 1, handed to Ps in batches */
 	uint32_t main_exited;                         /* atomic: main called pthread_exit; the last task ends the process */
@@ -128,6 +130,7 @@ void grt__sysmon_fork_child(void);
 /* ---- preempt.c ---- */
 void grt__preempt_init(void);
 void grt__preempt_kick(struct m *mp); /* sends the runtime's signal */
+extern uint32_t grt__preempt_stress;  /* GODEBUG=preemptstress=1 */
 extern uint32_t grt__preempt_off;     /* GODEBUG=asyncpreemptoff=1 */
 #define GRT_SIGRT 33                  /* the signal number that libc keeps for itself: no program can block or see it */
 

@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 
 enum {
-	P_POOL = 64,              /* dead tasks kept by a P */
+	P_POOL = 256,             /* dead tasks kept by a P */
 	WARM_BYTES = 64 << 20,    /* of touched memory in warm dead regions */
 	WARM_EACH = 8192,         /* what a dead region is taken to hold */
 	CHUNK_REGIONS = 256,      /* a chunk grows to that many regions ... */
@@ -240,10 +240,12 @@ int grt__stack_get(size_t size, size_t guard, void *user_stack, struct g **out)
 	int r = get_region(size, guard_rounded, &gp);
 	if (r < 0)
 		return r;
+	bool moved = user_stack || gp->user_stack; /* else the block says already where the stack is */
 	gp->user_stack = user_stack != NULL;
 	gp->stack_lo = user_stack ? (char *)user_stack : gp->map_lo + gp->guard_size;
 	gp->stack_hi = user_stack ? (char *)user_stack + user_size : (char *)gp;
-	grt__tcb_set_stack(gp);
+	if (moved)
+		grt__tcb_set_stack(gp);
 	*out = gp;
 	return 0;
 }

@@ -259,6 +259,22 @@ static void make_m(void)
 	}
 }
 
+/* GODEBUG=preemptstress=1: every running task is interrupted again and again, whether somebody waits or not. */
+static bool stress(void)
+{
+	bool running = false;
+	uint32_t n = grt_load_acquire(&sched.nallp);
+	for (uint32_t i = 0; i < n; i++) {
+		uint64_t word = grt_load_acquire(&sched.allp[i]->word);
+		struct m *mp = P_STATUS(word) == P_RUNNING ? m_by_id(P_MID(word)) : NULL;
+		if (mp && mp->curg) {
+			running = true;
+			grt__preempt_kick(mp);
+		}
+	}
+	return running;
+}
+
 static void loop(void)
 {
 	int64_t pause = FIRST_LOOK_NS;
@@ -270,6 +286,7 @@ static void loop(void)
 			pause = FIRST_LOOK_NS;
 		}
 		int64_t now = grt__nanotime();
+		grt_store_relaxed(&sched.coarse, grt__cycles());
 		if (now >= grt__schedtrace_next && grt__schedtrace_hook)
 			grt__schedtrace_hook(now);
 		if (grt_load_relaxed(&sched.want_m))
@@ -288,6 +305,10 @@ static void loop(void)
 		quiet = waits || moved || retaken || grt_load_relaxed(&sched.nleaving) ? 0 : quiet + 1;
 		if (acted)
 			pause = pause < PREEMPT_AGAIN_NS ? pause : PREEMPT_AGAIN_NS;
+		if (grt_unlikely(grt__preempt_stress) && stress()) {
+			pause = PREEMPT_AGAIN_NS / 2 + (int64_t)(grt__cycles() % PREEMPT_AGAIN_NS);
+			quiet = 0;
+		}
 		wait_until(now + (urgent && pause > URGENT_LOOK_NS ? URGENT_LOOK_NS : pause));
 		if (!acted && pause < LAST_LOOK_NS)
 			pause = pause * 2 < LAST_LOOK_NS ? pause * 2 : LAST_LOOK_NS;

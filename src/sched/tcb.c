@@ -368,36 +368,42 @@ static void unsplice_dying(struct g *gp)
 /* ---- lives of a block ---- */
 
 /* What glibc sets in a new struct pthread, the same for a first and a later life. */
-static void set_fields(struct g *gp)
+static void set_life(struct g *gp)
 {
 	char *tcb = gp->tcb;
-	struct grt_list *l = &FIELD(tcb, struct grt_list, list);
-	void **robust = &FIELD(tcb, void *, robust_head);
-
-	grt_list_init(l);
 	FIELD(tcb, int, tid) = gp->tid;
-	robust[0] = robust;
-	robust[1] = (void *)-32l;
-	robust[2] = NULL;
-	FIELD(tcb, void *, robust_prev) = robust;
 	FIELD(tcb, void *, cleanup) = NULL;
 	FIELD(tcb, void *, cleanup_jmp_buf) = NULL;
 	FIELD(tcb, uint64_t, cancelhandling) = 0; /* and flags */
-	FIELD(tcb, void *, specific) = &FIELD(tcb, char, first_block);
 	FIELD(tcb, void *, joinid) = NULL;
 	FIELD(tcb, void *, result) = NULL;
-	FIELD(tcb, char, user_stack) = 1;
-	if (rseq_offset)
-		*(int *)(tcb + rseq_offset + 4) = -2; /* cpu_id: registration failed */
-	grt__tcb_set_stack(gp);
 
-	struct grt_tls *tls = (struct grt_tls *)(tcb + ((char *)&grt__self - (char *)grt__thread_pointer()));
-	gp->tls = tls;
+	struct grt_tls *tls = gp->tls;
 	tls->g = gp;
 	tls->m = NULL;
 	tls->crit = 1; /* a context that is not running is inside a critical section */
 	tls->attention = 0;
 	tls->in_block = 0;
+}
+
+/* What no life changes: only for a new block. */
+static void set_fields(struct g *gp)
+{
+	char *tcb = gp->tcb;
+	void **robust = &FIELD(tcb, void *, robust_head);
+
+	grt_list_init(&FIELD(tcb, struct grt_list, list));
+	robust[0] = robust;
+	robust[1] = (void *)-32l;
+	robust[2] = NULL;
+	FIELD(tcb, void *, robust_prev) = robust;
+	FIELD(tcb, void *, specific) = &FIELD(tcb, char, first_block);
+	FIELD(tcb, char, user_stack) = 1;
+	if (rseq_offset)
+		*(int *)(tcb + rseq_offset + 4) = -2; /* cpu_id: registration failed */
+	gp->tls = (struct grt_tls *)(tcb + ((char *)&grt__self - (char *)grt__thread_pointer()));
+	set_life(gp);
+	grt__tcb_set_stack(gp);
 }
 
 static void prepare_header(char *tcb)
@@ -442,7 +448,7 @@ void grt__tcb_renew(struct g *gp)
 			memset(dst + im->filesz, 0, im->memsz - im->filesz);
 	}
 	catch_up(gp);
-	set_fields(gp);
+	set_life(gp);
 }
 
 void grt__tcb_free(struct g *gp)
@@ -628,6 +634,9 @@ bool grt__tcb_robust_end(struct g *gp, int tid)
 		owner_died(entry, (long)head[1], tid);
 		entry = next;
 	}
+	head[0] = (uintptr_t)head; /* the block's next life starts with an empty list */
+	head[2] = 0;
+	FIELD(gp->tcb, void *, robust_prev) = head;
 	return pi;
 }
 

@@ -41,9 +41,7 @@ static void link_locked(struct bucket *b, struct waiter *w)
 {
 	grt_list_push_tail(w->starving ? b->waiters.next : &b->waiters, &w->link); /* before the first, or last */
 	w->linked = 1;
-	/* Not atomic for other writers (they hold the lock); sequentially consistent for wake's hint: the waiter counts itself,
-	 * then looks at *addr; the waker changes *addr, then looks at the count. */
-	grt_store_seqcst(&b->nwaiters, b->nwaiters + 1);
+	grt_store_relaxed(&b->nwaiters, b->nwaiters + 1);
 	if (w->counter)
 		grt_store_relaxed(w->counter, *w->counter + 1);
 }
@@ -150,7 +148,10 @@ int grt__futex_wait(uint32_t *addr, uint32_t expected, uint32_t bitset, int64_t 
 		enter();
 		lock_bucket(b);
 		link_locked(b, &w);
-		if (grt_load_seqcst(addr) != expected) {
+		/* The count is not atomic for its writers, who hold the lock; for wake's hint the waiter counts itself, then looks at
+		 * *addr, and the waker changes *addr, then looks at the count. */
+		grt_fence_seqcst();
+		if (grt_load_relaxed(addr) != expected) {
 			unlink_locked(b, &w);
 			grt_unlock(&b->lock);
 			leave();

@@ -1,4 +1,5 @@
 /*
+ * Loads ./dl_runpath_caller.so and ./dl_runpath_inner.so.
  * dlopen looks at the library that calls it: its RUNPATH, its $ORIGIN. The plugin "caller" has RUNPATH $ORIGIN, the program
  * has none. "inner" has thread-local variables, whose constructor and every thread must find them initialised.
  * CFLAGS: -D_GNU_SOURCE
@@ -51,32 +52,32 @@ static void *all(void *arg)
 	pthread_barrier_init(&loaded, NULL, 4);
 	for (int i = 0; i < 3; i++)
 		pthread_create(&t[i], NULL, early, NULL);
-	printf("%d\n", dlopen("dl_runpath.inner.so", RTLD_NOW) != NULL);
+	printf("%d\n", dlopen("dl_runpath_inner.so", RTLD_NOW) != NULL);
 	error("the program has no RUNPATH");
 	printf("%d\n", dlopen("$ORIGIN/no-such.so", RTLD_NOW) != NULL);
-	printf("%d\n", dlopen(beside("dl_runpath.none.so"), RTLD_NOW) != NULL);
+	printf("%d\n", dlopen(beside("dl_runpath_none.so"), RTLD_NOW) != NULL);
 	error("no such file");
 	printf("%d\n", dlopen(NULL, RTLD_NOW) != NULL);
 	error("the program itself");
-	void *caller = dlopen(beside("dl_runpath.caller.so"), RTLD_NOW);
+	void *caller = dlopen(beside("dl_runpath_caller.so"), RTLD_NOW);
 	void *(*open_in_caller)(const char *, int, int) = caller ? dlsym(caller, "open_in_caller") : NULL;
 	if (open_in_caller == NULL) {
 		error("caller");
 		return NULL;
 	}
-	printf("%d\n", open_in_caller("dl_runpath.none.so", RTLD_NOW, 0) != NULL);
+	printf("%d\n", open_in_caller("dl_runpath_none.so", RTLD_NOW, 0) != NULL);
 	error("not in RUNPATH");
-	printf("%d\n", open_in_caller("dl_runpath.inner.so", RTLD_NOW | RTLD_NOLOAD, 0) != NULL);
+	printf("%d\n", open_in_caller("dl_runpath_inner.so", RTLD_NOW | RTLD_NOLOAD, 0) != NULL);
 	error("not loaded yet");
-	void *inner = open_in_caller("dl_runpath.inner.so", RTLD_NOW, 0);
+	void *inner = open_in_caller("dl_runpath_inner.so", RTLD_NOW, 0);
 	if (inner == NULL) {
 		error("RUNPATH of the caller");
 		return NULL;
 	}
 	value = dlsym(inner, "value");
-	printf("%d\n", open_in_caller("$ORIGIN/dl_runpath.inner.so", RTLD_NOW, 0) == inner);
-	printf("%d\n", open_in_caller("dl_runpath.inner.so", RTLD_NOW, 1) == inner);
-	printf("%d\n", open_in_caller("dl_runpath.inner.so", RTLD_NOW | RTLD_NOLOAD, 0) == inner);
+	printf("%d\n", open_in_caller("$ORIGIN/dl_runpath_inner.so", RTLD_NOW, 0) == inner);
+	printf("%d\n", open_in_caller("dl_runpath_inner.so", RTLD_NOW, 1) == inner);
+	printf("%d\n", open_in_caller("dl_runpath_inner.so", RTLD_NOW | RTLD_NOLOAD, 0) == inner);
 	printf("libm %d\n", dlopen("libm.so.6", RTLD_NOW) != NULL);
 	printf("constructor saw %d\n", *(int *)dlsym(inner, "constructor_saw"));
 	pthread_barrier_wait(&loaded);
@@ -91,7 +92,7 @@ static void *all(void *arg)
 	for (int i = 0; i < 4; i++)
 		printf("close %d\n", dlclose(inner));
 	printf("close %d\n", dlclose(caller));
-	printf("loaded %d\n", dlopen(beside("dl_runpath.inner.so"), RTLD_NOW | RTLD_NOLOAD) != NULL);
+	printf("loaded %d\n", dlopen(beside("dl_runpath_inner.so"), RTLD_NOW | RTLD_NOLOAD) != NULL);
 	return NULL;
 }
 
