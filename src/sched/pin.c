@@ -46,9 +46,10 @@ static int pin_other(struct g *gp)
 	uint64_t id = gp->id;
 	for (unsigned i = 0;; i++) {
 		int tid = grt__pinned_tid(gp);
+		struct m *mp = grt_load_relaxed(&gp->lockedm); /* NULL when it is about to end */
 		if (grt_load_relaxed(&gp->id) != id || !grt__task_alive(gp))
 			return -ESRCH;
-		if (tid && gp->lockedm->ends_with_g)
+		if (tid && mp && mp->ends_with_g)
 			return tid;
 		if (i % 64 == 0) { /* again from time to time: it may have been between two places that look */
 			grt_store_seqcst(&gp->pin_wanted, 1);

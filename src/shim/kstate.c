@@ -12,8 +12,9 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <stdarg.h>
-#include <stddef.h>
 #include <string.h>
+#include <sys/fsuid.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -24,6 +25,12 @@ static inline bool booted(void)
 }
 
 /* ---- which kernel thread ---- */
+
+static void pin_caller(void)
+{
+	if (booted() && grt__on_task())
+		grt__pin(grt__self.g);
+}
 
 /* The kernel thread that has gp's state: to read it, or (after pinning) to change it. 0 is the calling one. */
 static int thread_of(struct g *gp, bool change)
@@ -304,6 +311,7 @@ GRT_EXPORT int sched_setscheduler(pid_t pid, int policy, const struct sched_para
 	int tid = thread_of_tid(pid, true);
 	return grt__shim_errno((int)(tid < 0 ? tid : grt__sys3(SYS_sched_setscheduler, tid, policy, param)));
 }
+GRT_ALIAS(__sched_setscheduler, sched_setscheduler);
 
 GRT_EXPORT int sched_getscheduler(pid_t pid)
 {
@@ -312,6 +320,7 @@ GRT_EXPORT int sched_getscheduler(pid_t pid)
 	int tid = thread_of_tid(pid, false);
 	return grt__shim_errno((int)(tid < 0 ? tid : grt__sys1(SYS_sched_getscheduler, tid)));
 }
+GRT_ALIAS(__sched_getscheduler, sched_getscheduler);
 
 GRT_EXPORT int sched_setparam(pid_t pid, const struct sched_param *param)
 {
@@ -328,6 +337,7 @@ GRT_EXPORT int sched_getparam(pid_t pid, struct sched_param *param)
 	int tid = thread_of_tid(pid, false);
 	return grt__shim_errno((int)(tid < 0 ? tid : grt__sys2(SYS_sched_getparam, tid, param)));
 }
+GRT_ALIAS(__sched_getparam, sched_getparam);
 
 GRT_EXPORT int setpriority(__priority_which_t which, id_t who, int value)
 {
@@ -347,25 +357,57 @@ GRT_EXPORT int getpriority(__priority_which_t which, id_t who)
 
 GRT_EXPORT int nice(int inc)
 {
-	if (booted() && grt__on_task())
-		grt__pin(grt__self.g);
+	pin_caller();
 	return REAL(nice)(inc);
 }
 
-/* ---- namespaces ---- */
+GRT_EXPORT int sched_rr_get_interval(pid_t pid, struct timespec *interval)
+{
+	if (!booted())
+		return REAL(sched_rr_get_interval)(pid, interval);
+	int tid = thread_of_tid(pid, false);
+	return tid < 0 ? grt__shim_errno(tid) : REAL(sched_rr_get_interval)(tid, interval);
+}
+
+/* ---- namespaces, capabilities, personality ---- */
 
 GRT_EXPORT int unshare(int flags)
 {
-	if (booted() && grt__on_task())
-		grt__pin(grt__self.g);
+	pin_caller();
 	return REAL(unshare)(flags);
 }
 
 GRT_EXPORT int setns(int fd, int type)
 {
-	if (booted() && grt__on_task())
-		grt__pin(grt__self.g);
+	pin_caller();
 	return REAL(setns)(fd, type);
+}
+
+extern int capset(void *header, const void *data); /* of no header of libc's */
+
+GRT_EXPORT int capset(void *header, const void *data)
+{
+	pin_caller();
+	return REAL(capset)(header, data);
+}
+
+GRT_EXPORT int setfsuid(uid_t uid)
+{
+	pin_caller();
+	return REAL(setfsuid)(uid);
+}
+
+GRT_EXPORT int setfsgid(gid_t gid)
+{
+	pin_caller();
+	return REAL(setfsgid)(gid);
+}
+
+GRT_EXPORT int personality(unsigned long persona)
+{
+	if ((unsigned)persona != 0xffffffffu) /* that only asks */
+		pin_caller();
+	return REAL(personality)(persona);
 }
 
 /* ---- syscall() ---- */
@@ -485,7 +527,7 @@ static void read_state(int tid, struct start *s)
 	s->nice_value = 20 - (int)grt__sys2(SYS_getpriority, PRIO_PROCESS, tid);
 }
 
-/* What attr asks for beside the creator's state in s. */
+/* What attr asks for; the rest of s stays. */
 static void read_attr(const pthread_attr_t *attr, struct start *s)
 {
 	unsigned char set[sizeof s->set];
@@ -506,18 +548,19 @@ static void read_attr(const pthread_attr_t *attr, struct start *s)
 int grt__kstate_spawn(struct grt_spawn *how, const pthread_attr_t *attr, pthread_t *thread)
 {
 	struct g *self = grt__self.g;
-	struct start clean, mine = {.fn = how->fn, .arg = how->arg};
-	if (!self->pinned && !attr)
-		return grt__spawn(how, thread);
-	read_state(grt__pin_clean_tid(), &clean);
-	if (self->pinned)
-		read_state(0, &mine);
-	else
-		memcpy(&mine.cpus, &clean.cpus, sizeof mine - offsetof(struct start, cpus));
-	mine.explicit = mine.cpus = mine.sched = mine.nice = false;
-	mine.verdict = 0;
+	struct start clean, mine;
+	mine.explicit = false;
 	if (attr)
 		read_attr(attr, &mine);
+	if (!self->pinned && !mine.explicit)
+		return grt__spawn(how, thread);
+	read_state(grt__pin_clean_tid(), &clean);
+	read_state(self->pinned ? 0 : grt__pin_clean_tid(), &mine);
+	if (mine.explicit)
+		read_attr(attr, &mine);
+	mine.fn = how->fn;
+	mine.arg = how->arg;
+	mine.verdict = 0;
 	mine.cpus = memcmp(mine.set, clean.set, sizeof mine.set) != 0;
 	mine.sched = mine.policy != clean.policy || mine.param.sched_priority != clean.param.sched_priority;
 	mine.nice = mine.nice_value != clean.nice_value;

@@ -137,6 +137,9 @@ GRT_EXPORT int pthread_getattr_np(pthread_t thread, pthread_attr_t *attr)
 	pthread_attr_setguardsize(attr, gp->user_stack ? 0 : gp->guard_size);
 	uint32_t state = grt_load_relaxed(&gp->join_state);
 	pthread_attr_setdetachstate(attr, state == JOIN_DETACHED ? PTHREAD_CREATE_DETACHED : PTHREAD_CREATE_JOINABLE);
+	cpu_set_t cpus;
+	if (pthread_getaffinity_np(thread, sizeof cpus, &cpus) == 0)
+		pthread_attr_setaffinity_np(attr, sizeof cpus, &cpus);
 	return 0;
 }
 
@@ -159,6 +162,7 @@ GRT_EXPORT int sched_yield(void)
 	grt__yield();
 	return 0;
 }
+GRT_ALIAS(__sched_yield, sched_yield);
 
 /* The header redirects the name to sched_yield; old programs have it in their tables. */
 GRT_EXPORT int old_pthread_yield(void) __asm__("pthread_yield");
