@@ -141,8 +141,10 @@ static void pass_timers_on(const struct p *mine)
 
 void grt__m_sleep(struct m *mp)
 {
-	if (grt_load_relaxed(&sched.nmidle) >= grt_load_relaxed(&sched.nprocs) + IDLE_MS && mp != &m0)
+	if (grt_load_relaxed(&sched.nmidle) >= grt_load_relaxed(&sched.nprocs) + IDLE_MS && mp != &m0) {
+		pass_timers_on(NULL);
 		end(mp);
+	}
 	grt__m_set_mask(mp, GRT_MASK_ALL);
 	grt_lock(&sched.lock);
 	mp->sched_next = sched.midle;

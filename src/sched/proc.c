@@ -566,8 +566,11 @@ static void maybe_wake(struct m *mp, struct p *pp)
 			grt__sysmon_wake();
 		return;
 	}
-	if (grt_load_relaxed(&sched.nspinning))
+	if (grt_load_relaxed(&sched.nspinning)) { /* the spinner leaves a runnext to its own M, which may not come to it */
+		if (grt_unlikely(grt_load_relaxed(&sched.sysmon_asleep)))
+			grt__sysmon_wake();
 		return;
+	}
 	if (pp->runq_head == pp->runq_tail) { /* only runnext: its waker will likely make room */
 		uint64_t now = grt__cycles();
 		if (now - mp->last_wake < WAKE_PAUSE) {

@@ -319,7 +319,8 @@ static void loop(void)
 
 static void *sysmon_main(void *arg)
 {
-	uint64_t all = GRT_MASK_ALL;
+	/* The runtime's signal too: outside of ppoll it stays pending, so that a wake-up between the last look and the sleep is not lost. */
+	uint64_t all = ~0ull;
 	struct m *mp = &sysmon_m;
 	grt__sys_sigprocmask(SIG_SETMASK, &all, NULL);
 	birth.why = grt__tcb_prove(birth.stack, SYSMON_STACK, (void *)sysmon_main);
