@@ -94,15 +94,15 @@ static void resume(void *arg)
 	struct g *gp = arg;
 	struct m *mp = grt__self.m;
 	ucontext_t *uc = (ucontext_t *)((char *)gp->frame_uc);
+	uint64_t all = ~0ull;
+	/* The runtime's signal too: one that comes after the looks below must meet the task, not this code, which would forget it. */
+	grt__sys_sigprocmask(SIG_SETMASK, &all, NULL);
 	gp->preempted = 0;
 	uc->uc_stack = (stack_t){.ss_sp = mp->gsignal, .ss_size = mp->gsignal_size};
 	if (grt_unlikely(grt_load_seqcst(&gp->sigpending)))
 		grt__signal_flush_queue(mp, gp, grt__uc_mask(uc));
-	if (grt_unlikely(grt__cancel_due_async())) { /* the signal that acts on it comes with the first instruction */
-		uint64_t all = ~0ull;
-		grt__sys_sigprocmask(SIG_SETMASK, &all, NULL);
+	if (grt_unlikely(grt__cancel_due_async())) /* the signal that acts on it comes with the first instruction */
 		grt__preempt_kick(mp);
-	}
 	grt__self.attention = 0;
 	mp->kmask = grt__uc_mask(uc);
 	grt_barrier();
