@@ -17,7 +17,6 @@ struct g {
 	struct g *sched_next; /* link of global and other singly linked queues; whoever has the G */
 	uint32_t status;      /* atomic: enum g_status; written by the owner M or the waker, read by tracers */
 	uint8_t wait_why;     /* enum grt_wait; valid while G_WAITING */
-	uint8_t special;      /* nonzero: the switch takes its slow path (signal mask, pending signals, locked M) */
 	uint8_t preempted;    /* resumes through sigreturn of frame; owner M */
 	uint8_t is_g0;
 	uint64_t wait_since; /* sched.coarse when it parked */
@@ -94,13 +93,9 @@ struct m {
 	uint8_t
 		ends_with_g; /* the kernel's state of this thread was changed for lockedg: nobody else may have it; owner M */
 	uint8_t ending;  /* lockedg is dead: the thread ends as soon as it is on g0; owner M */
-	uint32_t ncalls; /* statistics */
 	struct m *sched_next; /* idle list; sched lock */
 	struct m *all_next;   /* all Ms, never unlinked */
-	void *pthread;        /* pthread_t of the M */
-	char *stack;          /* its own stack, from stack.c */
-	size_t stack_size;
-	char *gsignal; /* alternate stack on which every handler of ours starts */
+	char *gsignal;        /* alternate stack on which every handler of ours starts */
 	size_t gsignal_size;
 	struct grt_held held;    /* lock ranks, debug builds */
 	uint32_t rand;           /* xorshift for victims */
