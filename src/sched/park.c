@@ -163,15 +163,12 @@ struct m *grt__enter_slow(struct m *mp)
 	}
 }
 
-/* crit is 1 and something is due. */
+/* A task's last critical section has just ended and something is due. */
 void grt__leave_slow(bool act)
 {
-	for (;;) {
+	do {
+		grt__enter();
 		struct g *gp = grt__self.g;
-		if (gp->is_g0) {
-			grt__self.crit--;
-			return;
-		}
 		uint8_t due = __atomic_exchange_n(&grt__self.attention, 0, __ATOMIC_RELAXED);
 		if (due & ATTN_PREEMPT) {
 			struct m *mp = grt__self.m;
@@ -186,10 +183,7 @@ void grt__leave_slow(bool act)
 		grt_barrier();
 		if (act && (due & ATTN_SIGNAL) && grt__cancel_due_async())
 			grt__cancel_act();
-		if (grt_likely(!grt__self.attention))
-			return;
-		grt__enter(); /* something came in between */
-	}
+	} while (grt_unlikely(grt__self.attention)); /* something came in between */
 }
 
 /* ---- blocking sections ---- */

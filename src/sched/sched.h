@@ -140,22 +140,20 @@ GRT_ALWAYS_INLINE struct m *grt__enter(void)
 GRT_ALWAYS_INLINE void grt__leave(void)
 {
 	grt_barrier();
-	if (grt_unlikely(grt__self.attention) && grt__self.crit == 1)
+	grt__self.crit--;
+	grt_barrier(); /* what comes before the count falls is seen here, what comes after acts at once */
+	if (grt_unlikely(grt__self.attention) && !grt__self.crit)
 		grt__leave_slow(true);
-	else
-		grt__self.crit--;
-	grt_barrier();
 }
 
 /* The same for a wait that is a cancellation point: an asynchronous cancellation is left to the caller. */
 GRT_ALWAYS_INLINE void grt__leave_wait(void)
 {
 	grt_barrier();
-	if (grt_unlikely(grt__self.attention) && grt__self.crit == 1)
+	grt__self.crit--;
+	grt_barrier(); /* what comes before the count falls is seen here, what comes after acts at once */
+	if (grt_unlikely(grt__self.attention) && !grt__self.crit)
 		grt__leave_slow(false);
-	else
-		grt__self.crit--;
-	grt_barrier();
 }
 
 /* ---- parking ---- */

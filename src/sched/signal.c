@@ -284,6 +284,15 @@ void grt__sigwait_end(void)
 
 /* ---- the program's handlers ---- */
 
+/* A kick that met a critical section which ends without grt__leave comes again. */
+static void kick_again(struct m *mp)
+{
+	if (grt__self.attention & ATTN_SIGNAL) {
+		grt__self.attention &= (uint8_t)~ATTN_SIGNAL;
+		grt__preempt_kick(mp);
+	}
+}
+
 /* On the stack where the kernel would have run the handler, in the task's context, as if called by the kernel: our return
  * address is the frame's restorer. */
 static void run_handler(int sig, siginfo_t *info, ucontext_t *uc, void (*handler)(int, siginfo_t *, void *),
@@ -294,20 +303,22 @@ static void run_handler(int sig, siginfo_t *info, ucontext_t *uc, void (*handler
 	gp->sigmask = mask; /* in force wherever the task goes on from here */
 	if (in_block)
 		grt__block_exit();
-	grt__enter();
-	struct m *mp = grt__self.m;
+	struct m *mp = grt__enter();
 	mp->kmask = mask;
 	grt_barrier();
 	grt__self.crit = 0;
+	grt_barrier();
+	kick_again(mp);
 	grt__sys_sigprocmask(SIG_SETMASK, &mask, NULL);
 	handler(sig, info, uc);
 	if (in_block)
 		grt__block_enter(in_block == 2);
 	else
 		grt__enter();
-	uint64_t all = GRT_MASK_ALL;
+	uint64_t all = ~0ull; /* the runtime's too: from here on it comes with the frame's mask */
 	grt__sys_sigprocmask(SIG_SETMASK, &all, NULL);
 	mp = grt__self.m;
+	kick_again(mp);
 	grt__uc_mask(uc) &= ~GRT_MASK_LIBC;
 	gp->sigmask = mp->kmask = grt__uc_mask(uc);
 	uc->uc_stack = (stack_t){.ss_sp = mp->gsignal, .ss_size = mp->gsignal_size};

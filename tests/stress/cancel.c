@@ -321,8 +321,6 @@ static void one_round(int round, int only, unsigned *r)
 		t->index = i;
 		t->rand = next(r);
 		t->kind = only >= 0 ? only : i == 3 ? COMPUTE + round / 4 % 2 : (int)(next(r) % KINDS);
-		if (only < 0 && t->kind == STDIO) /* lost: HACKING.md, "Known defects"; ask for it by number */
-			t->kind = SEM;
 		if (only < 0 && (t->kind == COMPUTE || t->kind == ASYNC_LOOP) && (i != 3 || round % 4 != 0))
 			t->kind = SEM; /* few of those that only compute: the others wait for their slices */
 		if (t->kind == JOIN)
