@@ -70,6 +70,7 @@ struct g {
 	int altstack_flags;
 
 	uint64_t syscalls;     /* blocking sections entered; statistics */
+	uint64_t block_start;  /* cycle counter when a section began by handing the P on; else 0 */
 	uint8_t slow_block[2]; /* by may_last: the last blocking section of that kind lost its P; predicts the next */
 	void *task_local;      /* api/ */
 };

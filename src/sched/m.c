@@ -4,7 +4,7 @@
 #include "sched/tcb.h"
 #include <errno.h>
 
-enum { IDLE_MS = 8 }; /* idle Ms kept beyond GOMAXPROCS */
+enum { LINGER_NS = 50000000 }; /* an idle M too many waits that long for work, then ends */
 enum { M_STACK = 128 << 10, GSIGNAL_STACK = 64 << 10 };
 
 #define sched grt__sched
@@ -139,17 +139,34 @@ static void pass_timers_on(const struct p *mine)
 		grt__sysmon_promise(first);
 }
 
+/* Takes a sleeper off the idle list after its time-out; false if somebody has chosen it. */
+static bool leave_idle_list(struct m *mp, struct p **pp)
+{
+	grt_lock(&sched.lock);
+	bool still_idle = unlink_idle_locked(mp);
+	*pp = still_idle ? grt__p_get_idle_locked() : NULL;
+	grt_unlock(&sched.lock);
+	return still_idle;
+}
+
+/* Nobody wanted this M for a while. Ends it if there are more idle Ms than Ps to run and one to hand a P to. */
+static void end_if_spare(struct m *mp)
+{
+	grt_lock(&sched.lock);
+	bool spare = sched.nmidle > sched.npidle + 1 && mp != &m0 && unlink_idle_locked(mp);
+	grt_unlock(&sched.lock);
+	if (spare)
+		end(mp);
+}
+
 void grt__m_sleep(struct m *mp)
 {
-	if (grt_load_relaxed(&sched.nmidle) >= grt_load_relaxed(&sched.nprocs) + IDLE_MS && mp != &m0) {
-		pass_timers_on(NULL);
-		end(mp);
-	}
 	grt__m_set_mask(mp, GRT_MASK_ALL);
 	grt_lock(&sched.lock);
 	mp->sched_next = sched.midle;
 	sched.midle = mp;
 	sched.nmidle++;
+	bool many = sched.nmidle > sched.npidle + 1;
 	int64_t deadline = grt__timers_earliest(), overdue = GRT_FOREVER;
 	if (deadline >= sched.promised) {
 		deadline = GRT_FOREVER;
@@ -163,7 +180,12 @@ void grt__m_sleep(struct m *mp)
 	if (overdue != GRT_FOREVER)
 		grt__sysmon_promise(overdue);
 
-	bool notified = wait_note(mp, deadline);
+	bool notified = deadline == GRT_FOREVER && many && wait_note(mp, grt__nanotime() + LINGER_NS);
+	if (!notified) {
+		if (deadline == GRT_FOREVER && many)
+			end_if_spare(mp);
+		notified = wait_note(mp, deadline);
+	}
 	grt_store_relaxed(&sched.coarse, grt__cycles());
 	if (deadline != GRT_FOREVER) {
 		int64_t mine = deadline;
@@ -173,11 +195,8 @@ void grt__m_sleep(struct m *mp)
 	}
 	if (!notified) {
 		/* Timers are due: go and fire them, if a P is to be had. */
-		grt_lock(&sched.lock);
-		bool still_idle = unlink_idle_locked(mp);
-		struct p *pp = still_idle ? grt__p_get_idle_locked() : NULL;
-		grt_unlock(&sched.lock);
-		if (still_idle) {
+		struct p *pp = NULL;
+		if (leave_idle_list(mp, &pp)) {
 			if (pp)
 				grt__p_bind(mp, pp);
 			else

@@ -119,7 +119,8 @@ static bool take_back(struct m *mp, struct g *gp)
 		gp->slow_block[may_last] = 0;
 		return true;
 	}
-	gp->slow_block[may_last] = 1;
+	/* sysmon takes no P in less than that; one that was handed on may not have been worth it */
+	gp->slow_block[may_last] = !gp->block_start || grt__cycles() - gp->block_start > GRT_BLOCK_CYCLES;
 	mp->p = &grt__no_p;
 	return false;
 }
@@ -193,17 +194,20 @@ void grt__leave_slow(bool act)
 
 /* ---- blocking sections ---- */
 
-static void hand_off_or_watch(struct m *mp, struct p *pp, uint64_t syscall_word, bool now)
+/* The section has begun: if work waits, the P is handed on at once when the last call of this kind lasted, else sysmon takes it if
+ * this one does. */
+static void hand_off_or_watch(struct g *gp, struct p *pp, uint64_t syscall_word, bool now)
 {
+	gp->block_start = 0;
 	if (grt__runq_empty(pp) && !grt_load_relaxed(&grt__sched.globq_size))
 		return;
 	if (now) {
+		gp->block_start = grt__cycles();
 		if (grt_cas(&pp->word, syscall_word, P_WORD(P_IDLE, 0, P_SEQ(syscall_word) + 1)))
 			grt__handoff_p(pp);
 	} else if (grt_load_relaxed(&grt__sched.sysmon_asleep)) {
 		grt__sysmon_wake();
 	}
-	(void)mp;
 }
 
 void grt__block_enter(bool may_last)
@@ -221,7 +225,7 @@ void grt__block_enter(bool may_last)
 		/* Not a plain store: sysmon may have made it RETAKING since grt__enter looked. Nobody else writes it now. */
 		if (!grt_cas(&pp->word, mp->running_word, word))
 			grt_store_seqcst(&pp->word, word);
-		hand_off_or_watch(mp, pp, word, gp->slow_block[may_last]);
+		hand_off_or_watch(gp, pp, word, gp->slow_block[may_last]);
 		grt__self.crit--;
 		grt_barrier();
 		/* A signal put off until now must run its handler before the call sleeps, not after. */

@@ -17,7 +17,7 @@ uint32_t grt__preempt_off, grt__preempt_stress;
 struct text {
 	uintptr_t lo, hi;
 };
-enum { RESUME_STACK = 2048 };
+enum { RESUME_STACK = 2048, LIBC_TRIES = 8 };
 static struct text ours;   /* libgrt */
 static struct text libc;   /* a task may hold a lock of libc's here */
 static struct text loader; /* here it may hold the one that making an M takes */
@@ -162,6 +162,13 @@ static void preempt_now(struct m *mp, struct g *gp, void *uc)
 	grt__switch(mp, NULL, &mp->g0, commit, gp);
 }
 
+/* Inside libc the task may hold a lock of libc's. Most come out soon: sysmon asks again in 100 us. */
+static bool wait_for_libc(struct m *mp, uintptr_t pc)
+{
+	return within(&libc, pc) && mp->p != &grt__no_p && grt_load_relaxed(&mp->p->preempt_tries) < LIBC_TRIES &&
+	       !(grt__preempt_stress && (grt__cycles() & 64));
+}
+
 /* The runtime's signal, on gsignal (or, on a foreign thread or sysmon, wherever), everything blocked. */
 static void on_runtime_signal(int sig, siginfo_t *info, void *uc)
 {
@@ -194,7 +201,9 @@ static void on_runtime_signal(int sig, siginfo_t *info, void *uc)
 		grt__sigframe_redo_call(uc);
 	}
 	uintptr_t pc = grt__uc_pc(uc);
-	if (grt__self.in_block || grt__self.in_vfork || grt__preempt_off || within(&loader, pc))
+	/* What was just sent to this thread must meet this task. */
+	if (pending || grt__self.in_block || grt__self.in_vfork || grt__preempt_off || within(&loader, pc) ||
+	    wait_for_libc(mp, pc))
 		;
 	else if (is_runtime(pc))
 		grt__self.attention |= ATTN_PREEMPT;

@@ -63,9 +63,10 @@ extern struct grt_sched grt__sched;
 extern struct p grt__no_p;
 extern struct g grt__main_g;
 
-#define GRT_SPIN_CYCLES 25000u /* about 10 us */
-#define NEXT_STUCK 10000u      /* cycles, about 4 us: longer than a hop between two tasks */
-#define WAKE_PAUSE 125000u     /* cycles, about 50 us */
+#define GRT_SPIN_CYCLES 25000u   /* about 10 us */
+#define NEXT_STUCK 10000u        /* cycles, about 4 us: longer than a hop between two tasks */
+#define GRT_BLOCK_CYCLES 125000u /* about 50 us: a call that lasts longer is worth a hand-off */
+#define WAKE_PAUSE 125000u       /* cycles, about 50 us */
 
 /* ---- proc.c ---- */
 void grt__proc_init(int nprocs);

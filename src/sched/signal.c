@@ -84,24 +84,9 @@ int grt__signal_mask(int how, const uint64_t *set, uint64_t *old)
 				grt__self.attention |= ATTN_SIGNAL;
 			}
 		}
-		if (grt__self.attention & ATTN_SIGNAL) {
-			grt__leave(); /* sets the mask last, after the count went to zero */
-			return 0;
-		}
-		/* Signals that become deliverable interrupt the call below: their handlers must find us outside. */
-		mp->kmask = mask;
-		grt_barrier();
-		if (grt__self.crit == 1) {
-			/* Migration is impossible between these two: only libgrt's own code runs, and it is never preempted. */
-			grt__self.crit = 0;
-			grt__sys_sigprocmask(SIG_SETMASK, &mask, NULL);
-			if (grt__self.attention) {
-				grt__enter();
-				grt__leave();
-			}
-			return 0;
-		}
-		grt__sys_sigprocmask(SIG_SETMASK, &mask, NULL);
+		/* In the critical section: no handler may run between the note and the call, or its end would write the old mask back. A
+		 * signal that becomes deliverable is put off, and runs its handler in the leave. */
+		grt__m_set_mask(mp, mask);
 	}
 	grt__leave();
 	return 0;

@@ -210,17 +210,9 @@ static struct g *claim_joiner(struct m *mp, struct g *gp)
 	return jg;
 }
 
-void grt__task_exit(void)
+/* Critical, everything paid. */
+GRT_NORETURN static void switch_away_for_good(struct m *mp, struct g *gp)
 {
-	struct g *gp = grt__self.g;
-	grt__stack_trim(gp);
-	struct m *mp = grt__enter();
-	mp->p->finished++;
-	if (grt_unlikely(grt_load_relaxed(&sched.main_exited))) {
-		grt__leave();
-		end_if_last();
-		mp = grt__enter();
-	}
 	if (mp->lockedg) {
 		if (grt__pin_end(mp, gp))
 			mp->ending = 1; /* keeps its lockedg until it is on g0: nobody is switched to directly */
@@ -236,6 +228,20 @@ void grt__task_exit(void)
 	__builtin_unreachable();
 }
 
+void grt__task_exit(void)
+{
+	struct g *gp = grt__self.g;
+	grt__stack_trim(gp);
+	struct m *mp = grt__enter();
+	mp->p->finished++;
+	if (grt_unlikely(grt_load_relaxed(&sched.main_exited))) {
+		grt__leave();
+		end_if_last();
+		mp = grt__enter();
+	}
+	switch_away_for_good(mp, gp);
+}
+
 void grt__task_main_landing(void)
 {
 	struct g *gp = &grt__main_g;
@@ -247,19 +253,7 @@ void grt__task_main_landing(void)
 	grt__leave();
 	end_if_last();
 	mp = grt__enter();
-	if (mp->lockedg) {
-		if (grt__pin_end(mp, gp))
-			mp->ending = 1;
-		else
-			mp->lockedg = NULL;
-		gp->lockedm = NULL;
-	}
-	struct g *jg = claim_joiner(mp, gp);
-	if (jg)
-		grt__switch(mp, NULL, jg, commit_dead_joined, gp);
-	else
-		grt__schedule_jump(mp, commit_dead, gp);
-	__builtin_unreachable();
+	switch_away_for_good(mp, gp);
 }
 
 /* ---- join ---- */

@@ -556,7 +556,7 @@ int grt__kstate_spawn(struct grt_spawn *how, const pthread_attr_t *attr, pthread
 		return grt__spawn(how, thread);
 	read_state(grt__pin_clean_tid(), &clean);
 	read_state(self->pinned ? 0 : grt__pin_clean_tid(), &mine);
-	if (mine.explicit)
+	if (attr && mine.explicit)
 		read_attr(attr, &mine);
 	mine.fn = how->fn;
 	mine.arg = how->arg;

@@ -235,8 +235,12 @@ static GRT_NOINLINE long call_futex(const struct futex_call *f)
 	int cmd = f->op & FUTEX_CMD_MASK;
 	long r;
 
-	if (!is_ours(f, cmd))
+	if (!is_ours(f, cmd)) {
+		if (cmd == FUTEX_WAKE || cmd == FUTEX_WAKE_BITSET || cmd == FUTEX_WAKE_OP || cmd == FUTEX_REQUEUE ||
+		    cmd == FUTEX_CMP_REQUEUE || cmd == FUTEX_UNLOCK_PI)
+			return real_futex(f); /* these never sleep: a section would only hand the P away */
 		return GRT_BLOCKING(long, true, real_futex(f));
+	}
 	switch (cmd) {
 	case FUTEX_WAIT:
 	case FUTEX_WAIT_BITSET:

@@ -95,7 +95,7 @@ need() {
 # A futex is where an idle thread of the runtime waits: it counts as not blocked, unless it is a thread that a library made
 # behind the runtime's back (FOREIGN: its name).
 watch() {
-	local pid=$1 file=$2 t call rest all busy comm
+	local pid=$1 file=$2 t call rest all busy comm op
 	: >"$file"
 	while [ -d "/proc/$pid/task" ]; do
 		all=0 busy=0
@@ -107,7 +107,9 @@ watch() {
 				[ "$comm" != "$FOREIGN" ] || continue
 			fi
 			case $call in
-			running | 202 | -1) busy=$((busy + 1)) ;; # 202: futex on x86-64
+			running | -1) busy=$((busy + 1)) ;;
+			# futex on x86-64. Without the private flag (libstdc++'s atomics wait so) it is the program's own wait in the kernel.
+			202) read -r _ op _ <<<"$rest" && busy=$((busy + ((op & 128) != 0))) ;;
 			98) [ "$(uname -m)" != aarch64 ] || busy=$((busy + 1)) ;;
 			esac
 		done
