@@ -8,11 +8,13 @@
  * table had enough, the kernel is not called, and where it had nothing the call costs what it costs today. A wake by the
  * instruction does not reach our table; who inlines the wake inlines the wait.
  */
+#include "os/os.h"
 #include "shim/kstate.h"
 #include "shim/shim.h"
 #include "sync/futex.h"
-#include <linux/futex.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <linux/futex.h>
 #include <sys/syscall.h>
 
 #define RAW_FUTEX(...) REAL(syscall)(SYS_futex, __VA_ARGS__)
@@ -52,6 +54,21 @@ static bool readable(const uint32_t *addr)
 	return !fault;
 }
 
+/* No other process can mean this word: its page is neither a file's nor shared. Asked each time, for mappings change; false where
+ * the kernel does not say (not dumpable, no /proc). */
+static bool private_memory(const uint32_t *addr)
+{
+	enum { PRESENT = 63, SWAPPED = 62, FILE_OR_SHARED = 61 };
+	uint64_t entry = 0;
+	long fd = grt__sys_open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0);
+
+	if (fd < 0)
+		return false;
+	long r = grt__sys4(SYS_pread64, fd, &entry, sizeof entry, ((uintptr_t)addr >> 12) * sizeof entry);
+	grt__sys_close((int)fd);
+	return r == sizeof entry && (entry >> PRESENT & 1 || entry >> SWAPPED & 1) && !(entry >> FILE_OR_SHARED & 1);
+}
+
 /* Relative for FUTEX_WAIT, absolute for FUTEX_WAIT_BITSET. */
 static int64_t futex_deadline(const struct futex_call *f, int cmd, int *error)
 {
@@ -87,8 +104,8 @@ static long futex_wait(const struct futex_call *f, int cmd)
 	return grt__futex_wait(f->addr, (uint32_t)f->val, bitset, deadline, FUTEX_INTERRUPTIBLE, WAIT_FUTEX);
 }
 
-/* Both in the table and in the kernel. The kernel wakes one for a count below 1, so do we. */
-static long futex_wake(uint32_t *addr, int n, uint32_t bitset)
+/* Both in the table and in the kernel. The kernel wakes one for a count below 1, so do we. `flag`: the call's private flag. */
+static long futex_wake(uint32_t *addr, int n, uint32_t bitset, int flag)
 {
 	if (!bitset)
 		return -EINVAL;
@@ -98,7 +115,7 @@ static long futex_wake(uint32_t *addr, int n, uint32_t bitset)
 	if (woken >= n)
 		return woken;
 	int saved = errno;
-	long r = RAW_FUTEX((long)addr, FUTEX_WAKE_BITSET_PRIVATE, n - woken, 0, 0, bitset);
+	long r = RAW_FUTEX((long)addr, FUTEX_WAKE_BITSET | flag, n - woken, 0, 0, bitset);
 	if (r < 0)
 		r = woken ? 0 : -errno;
 	errno = saved;
@@ -123,7 +140,7 @@ static long futex_requeue(const struct futex_call *f, int cmd)
 		return done;
 	/* The comparison has been made: the kernel's waiters follow without one. */
 	int saved = errno;
-	long r = RAW_FUTEX((long)f->addr, FUTEX_REQUEUE_PRIVATE, nwake, nmove, (long)f->addr2, 0);
+	long r = RAW_FUTEX((long)f->addr, FUTEX_REQUEUE | (f->op & FUTEX_PRIVATE_FLAG), nwake, nmove, (long)f->addr2, 0);
 	if (r < 0)
 		r = done ? 0 : -errno;
 	errno = saved;
@@ -183,9 +200,9 @@ static long futex_wake_op(const struct futex_call *f)
 	int second = futex_op(f->addr2, f->val3);
 	if (second < 0)
 		return second;
-	long n = futex_wake(f->addr, f->val, FUTEX_BITSET_MATCH_ANY);
+	long n = futex_wake(f->addr, f->val, FUTEX_BITSET_MATCH_ANY, f->op & FUTEX_PRIVATE_FLAG);
 	if (n >= 0 && second) {
-		long m = futex_wake(f->addr2, (int)f->timeout, FUTEX_BITSET_MATCH_ANY);
+		long m = futex_wake(f->addr2, (int)f->timeout, FUTEX_BITSET_MATCH_ANY, f->op & FUTEX_PRIVATE_FLAG);
 		n = m < 0 ? m : n + m;
 	}
 	return n;
@@ -201,8 +218,14 @@ static bool is_ours(const struct futex_call *f, int cmd)
 {
 	bool two = cmd == FUTEX_REQUEUE || cmd == FUTEX_CMP_REQUEUE || cmd == FUTEX_WAKE_OP;
 
-	if (!(f->op & FUTEX_PRIVATE_FLAG) || !plausible(f->addr) || (two && !plausible(f->addr2)))
+	if (!plausible(f->addr) || (two && !plausible(f->addr2)))
 		return false;
+	if (!(f->op & FUTEX_PRIVATE_FLAG)) {
+		bool wait = cmd == FUTEX_WAIT || cmd == FUTEX_WAIT_BITSET;
+		if (wait || two ? !private_memory(f->addr) || (two && !private_memory(f->addr2))
+		                : cmd != FUTEX_WAKE && cmd != FUTEX_WAKE_BITSET)
+			return false;
+	}
 	/* The kernel's answer to the flag on other commands depends on its version. */
 	return !(f->op & FUTEX_CLOCK_REALTIME) || cmd == FUTEX_WAIT_BITSET;
 }
@@ -224,10 +247,10 @@ static GRT_NOINLINE long call_futex(const struct futex_call *f)
 		r = futex_wait(f, cmd);
 		break;
 	case FUTEX_WAKE:
-		r = futex_wake(f->addr, f->val, FUTEX_BITSET_MATCH_ANY);
+		r = futex_wake(f->addr, f->val, FUTEX_BITSET_MATCH_ANY, f->op & FUTEX_PRIVATE_FLAG);
 		break;
 	case FUTEX_WAKE_BITSET:
-		r = futex_wake(f->addr, f->val, f->val3);
+		r = futex_wake(f->addr, f->val, f->val3, f->op & FUTEX_PRIVATE_FLAG);
 		break;
 	case FUTEX_REQUEUE:
 	case FUTEX_CMP_REQUEUE:
