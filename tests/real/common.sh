@@ -95,12 +95,12 @@ need() {
 # A futex is where an idle thread of the runtime waits: it counts as not blocked, unless it is a thread that a library made
 # behind the runtime's back (FOREIGN: its name).
 watch() {
-	local pid=$1 file=$2 t call rest all busy comm op
+	local pid=$1 file=$2 t call all busy comm
 	: >"$file"
 	while [ -d "/proc/$pid/task" ]; do
 		all=0 busy=0
 		for t in /proc/"$pid"/task/*/syscall; do
-			{ read -r call rest <"$t"; } 2>/dev/null || continue
+			{ read -r call _ <"$t"; } 2>/dev/null || continue
 			all=$((all + 1))
 			if [ -n "$FOREIGN" ]; then
 				{ read -r comm <"${t%syscall}comm"; } 2>/dev/null || continue
@@ -108,8 +108,7 @@ watch() {
 			fi
 			case $call in
 			running | -1) busy=$((busy + 1)) ;;
-			# futex on x86-64. Without the private flag (libstdc++'s atomics wait so) it is the program's own wait in the kernel.
-			202) read -r _ op _ <<<"$rest" && busy=$((busy + ((op & 128) != 0))) ;;
+			202) busy=$((busy + 1)) ;; # futex on x86-64
 			98) [ "$(uname -m)" != aarch64 ] || busy=$((busy + 1)) ;;
 			esac
 		done
