@@ -38,11 +38,14 @@ grt__ctx_switch:
 	.cfi_adjust_cfa_offset 16
 	stmxcsr	(%rsp)
 	fnstcw	4(%rsp)
-	fnstsw	6(%rsp)
-	andw	$0x3f, 6(%rsp)		/* the exception flags; the register stack is empty at a call */
+	fnstsw	%ax
+	andl	$0x3f, %eax		/* the exception flags; the register stack is empty at a call */
+	shll	$16, %eax
 	movq	%rsp, (%rdi)
 	movl	(%rsp), %r10d
-	movl	4(%rsp), %r11d
+	movzwl	4(%rsp), %r11d
+	orl	%eax, %r11d
+	movl	%r11d, 4(%rsp)		/* in one store: a load of two would wait for both */
 	movq	8(%rsi), %r8
 	movq	(%rsi), %r9
 	cmpb	$0, grt__have_fsgsbase(%rip)
@@ -85,10 +88,7 @@ grt__ctx_switch:
 	popq	%rbp
 	.cfi_adjust_cfa_offset -8
 	.cfi_restore %rbp
-	popq	%rcx
-	.cfi_adjust_cfa_offset -8
-	.cfi_register %rip, %rcx
-	jmpq	*%rcx
+	retq
 	/* From here on: inside the frame again, as after the first subq. */
 	.cfi_adjust_cfa_offset 72
 	.cfi_rel_offset %rip, 64
