@@ -31,12 +31,23 @@ void grt__ctx_switch(struct grt_ctx *from, const struct grt_ctx *to, void (*comm
 /* The same without saving anything: the caller's context is dead or saved elsewhere. */
 void grt__ctx_jump(const struct grt_ctx *to, void (*commit)(void *), void *arg) __attribute__((noreturn));
 
-/* First instructions of a context made by grt__ctx_make: calls fn(arg) with an end-of-stack frame above. */
+/* What grt__ctx_jump takes. */
+struct grt_ctx_last {
+	const struct grt_ctx *to;
+	void (*commit)(void *);
+	void *arg;
+};
+
+/* First instructions of a context made by grt__ctx_make: calls fn(arg) with an end-of-stack frame above, then jumps where it says. */
 void grt__ctx_entry(void);
 
-/* Builds a context that will call fn(arg) on the stack ending at stack_hi; fn must not return. Inherits the caller's
- * floating-point control state, as a new kernel thread does. */
-void grt__ctx_make(struct grt_ctx *ctx, void *stack_hi, uintptr_t fs, void (*fn)(void *), void *arg);
+/*
+ * Builds a context that will call fn(arg) on the stack ending at stack_hi. Inherits the caller's floating-point control state, as a
+ * new kernel thread does. fn returns where to go on when the context ends, or never: a jump from the bottom of the stack, with all
+ * calls returned, keeps the return predictor in step with whom the context was entered from.
+ */
+void grt__ctx_make(struct grt_ctx *ctx, void *stack_hi, uintptr_t fs, const struct grt_ctx_last *(*fn)(void *),
+                   void *arg);
 
 /* Makes a kernel thread of this process with the given thread pointer, which calls fn(arg) on the stack ending at stack_hi; fn must
  * not return. Its id is stored in *tid and *child_tid before it runs; the kernel clears *child_tid when the thread is gone, its

@@ -97,13 +97,14 @@ struct m {
 	struct m *all_next;   /* all Ms, never unlinked */
 	char *gsignal;        /* alternate stack on which every handler of ours starts */
 	size_t gsignal_size;
-	struct grt_held held;    /* lock ranks, debug builds */
-	uint32_t rand;           /* xorshift for victims */
-	uint64_t last_wake;      /* cycle counter of the last time it woke another M */
-	struct g *picked;        /* handed from a task's pick to this M's g0: a task locked to another M */
-	uint8_t retaken;         /* sysmon took its P away and it may be in user code; sysmon sets, owner M clears */
-	int64_t seen_cpu;        /* sysmon: thread CPU time at its last look */
-	uint32_t broadcast_seen; /* atomic: last broadcast that this thread has run */
+	struct grt_held held;     /* lock ranks, debug builds */
+	uint32_t rand;            /* xorshift for victims */
+	uint64_t last_wake;       /* cycle counter of the last time it woke another M */
+	struct grt_ctx_last last; /* where a task that ends goes on; owner M */
+	struct g *picked;         /* handed from a task's pick to this M's g0: a task locked to another M */
+	uint8_t retaken;          /* sysmon took its P away and it may be in user code; sysmon sets, owner M clears */
+	int64_t seen_cpu;         /* sysmon: thread CPU time at its last look */
+	uint32_t broadcast_seen;  /* atomic: last broadcast that this thread has run */
 };
 
 #define GRT_RUNQ GRT_SMALL(256u, 4u)

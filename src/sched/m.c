@@ -327,7 +327,7 @@ void grt__m_loop(struct m *mp)
 	}
 }
 
-static void m_loop_entry(void *arg)
+static const struct grt_ctx_last *m_loop_entry(void *arg)
 {
 	grt__m_loop(arg);
 }

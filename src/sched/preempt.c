@@ -89,7 +89,7 @@ void grt__preempt_kick(struct m *mp)
 }
 
 /* On the buffer's small stack, critical, everything but the runtime's signal blocked. */
-static void resume(void *arg)
+static const struct grt_ctx_last *resume(void *arg)
 {
 	struct g *gp = arg;
 	struct m *mp = grt__self.m;

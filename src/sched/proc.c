@@ -480,9 +480,10 @@ static void fit_mask(struct m *mp, struct g *to)
 		to->tls->attention |= ATTN_SIGNAL;
 }
 
-void grt__switch(struct m *mp, struct g *from, struct g *to, grt_commit commit, void *arg)
+/* All of a switch that is not the CPU's. */
+static inline void prepare(struct m *mp, struct g *to)
 {
-	grt_invariant(from != to && to->tls->crit >= 1 && grt__self.crit >= 1);
+	grt_invariant(to->tls->crit >= 1 && grt__self.crit >= 1);
 	if (!to->is_g0) {
 		mp->curg = to;
 		to->m = mp;
@@ -501,6 +502,12 @@ void grt__switch(struct m *mp, struct g *from, struct g *to, grt_commit commit, 
 	to->tls->m = mp;
 	grt_barrier();
 	mp->cur = to->tls; /* both counts are at least 1 here: sysmon sees the M critical throughout */
+}
+
+void grt__switch(struct m *mp, struct g *from, struct g *to, grt_commit commit, void *arg)
+{
+	grt_invariant(from != to);
+	prepare(mp, to);
 	if (from)
 		grt__ctx_switch(&from->ctx, &to->ctx, commit, arg);
 	else
@@ -532,6 +539,15 @@ void grt__schedule_jump(struct m *mp, grt_commit commit, void *arg)
 {
 	grt__switch(mp, NULL, successor(mp, NULL), commit, arg);
 	__builtin_unreachable();
+}
+
+const struct grt_ctx_last *grt__schedule_last(struct m *mp, struct g *to, grt_commit commit, void *arg)
+{
+	if (!to)
+		to = successor(mp, NULL);
+	prepare(mp, to);
+	mp->last = (struct grt_ctx_last){&to->ctx, commit, arg};
+	return &mp->last;
 }
 
 void grt__commit_globq(void *gp)

@@ -91,6 +91,8 @@ void grt__switch(struct m *mp, struct g *from, struct g *to, grt_commit commit, 
 void grt__schedule(struct m *mp, struct g *gp, grt_commit commit, void *arg);
 /* Critical, gsignal stack or dying task: the same, without saving. */
 void grt__schedule_jump(struct m *mp, grt_commit commit, void *arg) GRT_NORETURN;
+/* The same for a task that ends: the caller returns this to the bottom of its stack, where the jump is made. `to`: NULL: pick one. */
+const struct grt_ctx_last *grt__schedule_last(struct m *mp, struct g *to, grt_commit commit, void *arg);
 /* commit functions */
 void grt__commit_globq(void *gp);
 void grt__commit_urgq(void *gp);

@@ -209,9 +209,6 @@ struct grt_spawn {
  * 0 or -EAGAIN (nothing leaked). */
 int grt__spawn(const struct grt_spawn *how, unsigned long *pthread);
 
-/* Task. Ends the calling task; everything it owes (TLS destructors, keys) has been paid. Never returns. */
-void grt__task_exit(void) GRT_NORETURN;
-
 /* Task. Pins the task to its M, and the M to the task, until as many unlocks. */
 void grt__lock_os_thread(void);
 void grt__unlock_os_thread(void);

@@ -78,14 +78,9 @@ static void run(struct g *gp, __pthread_unwind_buf_t *end)
 	grt__tcb_set_result(gp, gp->fn(gp->arg));
 }
 
-static void end_task(struct g *gp)
-{
-	grt__tcb_run_destructors(gp);
-	gp->result = grt__tcb_result(gp);
-	grt__task_exit();
-}
+static const struct grt_ctx_last *end_task(struct g *gp);
 
-static void task_main(void *arg)
+static const struct grt_ctx_last *task_main(void *arg)
 {
 	__pthread_unwind_buf_t end = {0};
 	grt__leave();
@@ -93,7 +88,7 @@ static void task_main(void *arg)
 	/* Unwinding (pthread_exit, cancellation) ends here, also out of a destructor: then the rest of them run. */
 	if (sigsetjmp((struct __jmp_buf_tag *)end.__cancel_jmp_buf, 0) == 0)
 		run(grt__self.g, &end);
-	end_task(grt__self.g);
+	return end_task(grt__self.g);
 }
 
 int grt__spawn(const struct grt_spawn *how, unsigned long *pthread)
@@ -211,7 +206,7 @@ static struct g *claim_joiner(struct m *mp, struct g *gp)
 }
 
 /* Critical, everything paid. */
-GRT_NORETURN static void switch_away_for_good(struct m *mp, struct g *gp)
+static const struct grt_ctx_last *last_switch(struct m *mp, struct g *gp)
 {
 	if (mp->lockedg) {
 		if (grt__pin_end(mp, gp))
@@ -221,16 +216,13 @@ GRT_NORETURN static void switch_away_for_good(struct m *mp, struct g *gp)
 		gp->lockedm = NULL;
 	}
 	struct g *jg = claim_joiner(mp, gp);
-	if (jg)
-		grt__switch(mp, NULL, jg, commit_dead_joined, gp);
-	else
-		grt__schedule_jump(mp, commit_dead, gp);
-	__builtin_unreachable();
+	return grt__schedule_last(mp, jg, jg ? commit_dead_joined : commit_dead, gp);
 }
 
-void grt__task_exit(void)
+static const struct grt_ctx_last *end_task(struct g *gp)
 {
-	struct g *gp = grt__self.g;
+	grt__tcb_run_destructors(gp);
+	gp->result = grt__tcb_result(gp);
 	grt__stack_trim(gp);
 	struct m *mp = grt__enter();
 	mp->p->finished++;
@@ -239,7 +231,7 @@ void grt__task_exit(void)
 		end_if_last();
 		mp = grt__enter();
 	}
-	switch_away_for_good(mp, gp);
+	return last_switch(mp, gp);
 }
 
 void grt__task_main_landing(void)
@@ -253,7 +245,8 @@ void grt__task_main_landing(void)
 	grt__leave();
 	end_if_last();
 	mp = grt__enter();
-	switch_away_for_good(mp, gp);
+	const struct grt_ctx_last *last = last_switch(mp, gp);
+	grt__ctx_jump(last->to, last->commit, last->arg);
 }
 
 /* ---- join ---- */

@@ -2,7 +2,8 @@
 
 uint8_t grt__have_fsgsbase;
 
-void grt__ctx_make(struct grt_ctx *ctx, void *stack_hi, uintptr_t fs, void (*fn)(void *), void *arg)
+void grt__ctx_make(struct grt_ctx *ctx, void *stack_hi, uintptr_t fs, const struct grt_ctx_last *(*fn)(void *),
+                   void *arg)
 {
 	uintptr_t *sp = (uintptr_t *)((uintptr_t)stack_hi & ~(uintptr_t)15);
 	uint32_t mxcsr;
