@@ -10,6 +10,8 @@ struct g_signal {
 	siginfo_t info;
 };
 
+/* In the order of use: the first two cache lines are all that a switch, a birth and a death in good order touch, the third what
+ * they read, the rest belongs to what is rare. A thousand new tasks are a thousand cold ones. */
 struct g {
 	struct grt_ctx ctx;   /* valid while not running; written by the switch, published by the commit */
 	struct grt_tls *tls;  /* grt__self of this task; constant */
@@ -19,59 +21,61 @@ struct g {
 	uint8_t wait_why;     /* enum grt_wait; valid while G_WAITING */
 	uint8_t preempted;    /* resumes through sigreturn of frame; owner M */
 	uint8_t is_g0;
-	uint64_t wait_since; /* sched.coarse when it parked */
+	uint8_t detached;
 	struct parker park;
 
-	/* identity */
-	uint64_t id;   /* goid: 1 is main */
-	int32_t tid;   /* what gettid says: getpid() for main, above the kernel's pid_max for others */
-	void *tcb;     /* glibc's struct pthread == pthread_t == thread pointer on x86-64 */
+	/* ---- second line ---- */
+	uint64_t sigmask;    /* the task's own mask; owner task */
+	uint32_t sigpending; /* atomic: sigqueue is not empty, or a process-directed signal waits for this task */
+	int32_t tid;         /* what gettid says: getpid() for main, above the kernel's pid_max for others */
+	uint64_t id;         /* goid: 1 is main */
+	void *tcb;           /* glibc's struct pthread == pthread_t == thread pointer on x86-64 */
+	struct m *lockedm;   /* LockOSThread, pin.c */
+	void *(*fn)(void *);
+	void *arg;
+	uint32_t join_state; /* atomic: enum join_state; see join protocol in task.c */
+	uint32_t lock_count; /* one of them is pin.c's when pinned */
+
+	/* ---- third line ---- */
+	void *result;
+	struct parker *joiner; /* valid when join_state is JOIN_WAITED */
+	char *stack_hi;        /* first address above the usable stack */
+	uint32_t stack_class;  /* index of its pool */
+	int32_t pinned_tid;    /* atomic: kernel tid of the M that the task keeps for its life; 0: not pinned */
+	uint32_t pin_wanted;   /* atomic: another task asks this one to pin itself */
+	uint8_t internal;
+	uint8_t user_stack;
+	uint8_t pinned;        /* owner task */
+	uint8_t robust;        /* its robust list is registered for its M; owner task */
+	uint8_t slow_block[2]; /* by may_last: the last blocking section of that kind lost its P; predicts the next */
+	uint8_t has_altstack;
 	char name[16]; /* pthread_setname_np */
+
+	/* ---- fourth line ---- */
+	uint64_t wait_since;    /* sched.coarse when it parked */
+	uint64_t syscalls;      /* blocking sections entered; statistics */
+	uint64_t block_start;   /* cycle counter when a section began by handing the P on; else 0 */
+	uint32_t handlers_ran;  /* signal handlers that this task has run; owner task */
+	uint32_t handlers_hard; /* those without SA_RESTART */
 
 	/* stack.c */
 	char *stack_lo; /* lowest usable address */
-	char *stack_hi; /* first address above the usable stack */
 	char *map_lo;   /* whole region, guard included; NULL: the caller's stack or the kernel's */
 	size_t map_size;
 	size_t guard_size;
-	uint32_t stack_class; /* index of its pool */
-	uint8_t user_stack;
 
-	/* life and death; see join protocol in task.c */
-	void *(*fn)(void *);
-	void *arg;
-	void *result;
-	uint32_t join_state;   /* atomic: enum join_state */
-	struct parker *joiner; /* valid when join_state is JOIN_WAITED */
-	uint8_t detached;
-	uint8_t internal;
-	void *frame; /* preempt.c: small stack and copy of a preempted task's signal frame; kept for reuse */
+	/* preempt.c: small stack and copy of a preempted task's signal frame; kept for reuse */
+	void *frame;
 	size_t frame_size;
 	void *frame_uc; /* the copy's ucontext */
 
-	/* LockOSThread, pin.c */
-	struct m *lockedm;
-	uint32_t lock_count; /* one of them is pin.c's when pinned */
-	int32_t pinned_tid;  /* atomic: kernel tid of the M that the task keeps for its life; 0: not pinned */
-	uint32_t pin_wanted; /* atomic: another task asks this one to pin itself */
-	uint8_t pinned;      /* owner task */
-	uint8_t robust;      /* its robust list is registered for its M; owner task */
-
 	/* signal.c */
-	uint64_t sigmask;          /* the task's own mask; owner task */
 	struct g_signal *sigqueue; /* signal lock: directed signals not yet delivered, oldest first */
 	uint64_t sigwait_set;      /* signal lock: what it waits for in the kernel, on its M; 0: not waiting */
-	uint32_t handlers_ran;     /* signal handlers that this task has run; owner task */
-	uint32_t handlers_hard;    /* those without SA_RESTART */
-	uint32_t sigpending;       /* atomic: sigqueue is not empty, or a process-directed signal waits for this task */
 	void *altstack_sp;         /* sigaltstack of the task */
 	size_t altstack_size;
-	int altstack_flags;
 
-	uint64_t syscalls;     /* blocking sections entered; statistics */
-	uint64_t block_start;  /* cycle counter when a section began by handing the P on; else 0 */
-	uint8_t slow_block[2]; /* by may_last: the last blocking section of that kind lost its P; predicts the next */
-	void *task_local;      /* api/ */
+	void *task_local; /* api/ */
 };
 
 enum m_flags { M_SPINNING = 1 };

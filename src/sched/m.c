@@ -482,6 +482,7 @@ void grt__m_boot_main(void)
 	if (grt__sys2(SYS_sigaltstack, NULL, &ss) == 0 && !(ss.ss_flags & SS_DISABLE)) {
 		gp->altstack_sp = ss.ss_sp;
 		gp->altstack_size = ss.ss_size;
+		gp->has_altstack = 1;
 	}
 	set_gsignal(mp);
 }

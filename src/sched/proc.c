@@ -154,6 +154,20 @@ void grt__runq_put(struct p *pp, struct g *gp, bool next)
 	runq_put_tail(pp, gp);
 }
 
+/* One task is taken from the head: the next but one will be read, the next one switched to. Gs are never unmapped. */
+static inline void prefetch_next(const struct p *pp, uint32_t head, uint32_t tail)
+{
+	if (tail - head > 2) {
+		const struct g *next = grt_load_relaxed(&pp->runq[(head + 1) % GRT_RUNQ]);
+		const char *far = (const char *)grt_load_relaxed(&pp->runq[(head + 2) % GRT_RUNQ]);
+		__builtin_prefetch(far, 1);
+		__builtin_prefetch(far + GRT_CACHE_LINE, 1);
+		__builtin_prefetch(next->ctx.sp, 1);
+		__builtin_prefetch((const char *)next->ctx.sp + GRT_CACHE_LINE, 1);
+		__builtin_prefetch(next->tls, 1);
+	}
+}
+
 static struct g *runq_get_head(struct p *pp)
 {
 	for (;;) {
@@ -162,6 +176,7 @@ static struct g *runq_get_head(struct p *pp)
 		if (head == tail)
 			return NULL;
 		struct g *gp = grt_load_relaxed(&pp->runq[head % GRT_RUNQ]);
+		prefetch_next(pp, head, tail);
 		if (alone()) {
 			grt_store_relaxed(&pp->runq_head, head + 1);
 			return gp;

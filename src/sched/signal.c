@@ -514,6 +514,7 @@ int grt__signal_altstack(const stack_t *ss, stack_t *old)
 	} else {
 		gp->altstack_sp = ss->ss_sp;
 		gp->altstack_size = ss->ss_size;
+		gp->has_altstack = 1;
 	}
 	return 0;
 }
@@ -623,6 +624,7 @@ static struct {
 	long nr, a, b, c, result;
 	uint32_t ran; /* atomic */
 } broadcast;
+static struct grt_lock broadcast_lock = GRT_LOCK_INIT(GRT_RANK_NONE); /* one at a time, and no M is born meanwhile */
 
 void grt__broadcast_run(void)
 {
@@ -662,16 +664,25 @@ static uint32_t signal_all(int self)
 	return n;
 }
 
+bool grt__broadcast_hold(void)
+{
+	return grt_trylock(&broadcast_lock);
+}
+
+void grt__broadcast_release(void)
+{
+	grt_unlock(&broadcast_lock);
+}
+
 int grt__broadcast_syscall(long nr, long a, long b, long c)
 {
-	static struct grt_lock lock = GRT_LOCK_INIT(GRT_RANK_NONE);
+	bool task = grt__self.g != NULL;
+	if (task) /* the thread that makes the call is the one that is noted as having made it */
+		grt__enter();
+	grt_lock(&broadcast_lock);
 	long r = grt__sys3(nr, a, b, c);
 	if (r < 0)
-		return (int)r;
-	bool task = grt__self.g != NULL;
-	if (task)
-		grt__enter();
-	grt_lock(&lock);
+		goto out;
 	broadcast.nr = nr;
 	broadcast.a = a;
 	broadcast.b = b;
@@ -687,7 +698,8 @@ int grt__broadcast_syscall(long nr, long a, long b, long c)
 		if (i % 1000 == 999) /* a thread ended or was born meanwhile: count again */
 			n = signal_all(grt__sys_gettid());
 	}
-	grt_unlock(&lock);
+out:
+	grt_unlock(&broadcast_lock);
 	if (task)
 		grt__leave();
 	return (int)r;
@@ -696,6 +708,7 @@ int grt__broadcast_syscall(long nr, long a, long b, long c)
 void grt__signal_fork_child(struct m *mp)
 {
 	grt_lock_init(&signal_lock, GRT_RANK_SIGNAL);
+	grt_lock_init(&broadcast_lock, GRT_RANK_NONE);
 	free_nodes = NULL;
 	grt__self.g->sigqueue = NULL;
 	grt__self.g->sigpending = 0;

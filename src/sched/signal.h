@@ -69,5 +69,8 @@ bool grt__pc_is_ours(uintptr_t pc);
 
 /* Runs a system call on every thread of the process. */
 int grt__broadcast_syscall(long nr, long a, long b, long c);
+/* sysmon, around the birth of an M. False: a broadcast is going on. */
+bool grt__broadcast_hold(void);
+void grt__broadcast_release(void);
 
 #endif

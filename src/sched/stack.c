@@ -182,6 +182,15 @@ static bool is_default(const struct class *c)
 	return c->size == round_page(default_size) + grt__os.page_size && c->guard == round_page(default_guard);
 }
 
+/* The next birth will want this one's lines; `like` is of the same class, so laid out the same. */
+static void prefetch_dead(const struct g *gp, const struct g *like)
+{
+	const char *p = (const char *)gp;
+	for (int line = -2; line < 3; line++)
+		__builtin_prefetch(p + line * GRT_CACHE_LINE, 1);
+	grt__tcb_prefetch(p + ((const char *)like->tcb - (const char *)like));
+}
+
 static int get_region(size_t size, size_t guard, struct g **out)
 {
 	struct m *mp = grt__enter();
@@ -193,6 +202,8 @@ static int get_region(size_t size, size_t guard, struct g **out)
 		gp = mp->p->free_g;
 		mp->p->free_g = gp->sched_next;
 		mp->p->nfree_g--;
+		if (mp->p->free_g)
+			prefetch_dead(mp->p->free_g, gp);
 	} else {
 		grt_lock(&pool_lock);
 		c = class_of_locked(size, guard);
@@ -240,12 +251,12 @@ int grt__stack_get(size_t size, size_t guard, void *user_stack, struct g **out)
 	int r = get_region(size, guard_rounded, &gp);
 	if (r < 0)
 		return r;
-	bool moved = user_stack || gp->user_stack; /* else the block says already where the stack is */
-	gp->user_stack = user_stack != NULL;
-	gp->stack_lo = user_stack ? (char *)user_stack : gp->map_lo + gp->guard_size;
-	gp->stack_hi = user_stack ? (char *)user_stack + user_size : (char *)gp;
-	if (moved)
+	if (user_stack || gp->user_stack) { /* else G and block say already where the stack is */
+		gp->user_stack = user_stack != NULL;
+		gp->stack_lo = user_stack ? (char *)user_stack : gp->map_lo + gp->guard_size;
+		gp->stack_hi = user_stack ? (char *)user_stack + user_size : (char *)gp;
 		grt__tcb_set_stack(gp);
+	}
 	*out = gp;
 	return 0;
 }

@@ -252,11 +252,15 @@ static void make_m(void)
 		grt__wake_p(NULL);
 		return;
 	}
+	/* An M born while credentials change would keep its maker's old ones. */
+	bool held = grt__broadcast_hold();
 	grt_store_seqcst(&sched.m_starting, 1);
-	if (!grt__m_new()) {
+	if (!held || !grt__m_new()) {
 		grt_store_seqcst(&sched.m_starting, 0);
 		grt_store_seqcst(&sched.want_m, 1); /* no memory or no thread to be had: again at the next look */
 	}
+	if (held)
+		grt__broadcast_release();
 }
 
 /* GODEBUG=preemptstress=1: every running task is interrupted again and again, whether somebody waits or not. */

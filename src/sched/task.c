@@ -109,7 +109,8 @@ int grt__spawn(const struct grt_spawn *how, unsigned long *pthread)
 	gp->internal = how->internal;
 	gp->sigmask = how->sigmask ? *how->sigmask & ~GRT_MASK_LIBC : self->sigmask;
 	gp->sigpending = 0;
-	gp->altstack_size = 0;
+	if (grt_unlikely(gp->has_altstack))
+		gp->has_altstack = 0, gp->altstack_size = 0;
 	memcpy(gp->name, self->name, sizeof gp->name);
 	gp->lockedm = NULL;
 	gp->lock_count = 0;

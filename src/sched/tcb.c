@@ -451,6 +451,17 @@ void grt__tcb_renew(struct g *gp)
 	set_life(gp);
 }
 
+void grt__tcb_prefetch(const char *tcb)
+{
+	const char *tls = tcb + ((char *)&grt__self - (char *)grt__thread_pointer());
+	__builtin_prefetch(tcb, 1);
+	__builtin_prefetch(tls, 1);
+	__builtin_prefetch(tls - GRT_CACHE_LINE, 1);
+	__builtin_prefetch(tcb + off.tid, 1);
+	__builtin_prefetch(tcb + off.cancelhandling, 1);
+	__builtin_prefetch(tcb + off.result, 1);
+}
+
 void grt__tcb_free(struct g *gp)
 {
 	dl_deallocate_tls(gp->tcb, false);
@@ -506,9 +517,8 @@ void grt__tcb_run_destructors(struct g *gp)
 	if (FIELD(gp->tcb, bool, specific_used))
 		run_key_destructors(gp->tcb);
 	/* State of libc's own that a new thread must not inherit; the rest of its TLS stays with the block (see the header). */
-	grt__libc.uselocale((void *)-1l);
-	grt__libc.dlerror();
-	grt__libc.dlerror();
+	if (grt__libc.dlerror())
+		grt__libc.dlerror();                                     /* frees it */
 	FIELD(gp->tcb, uint32_t, cancelhandling) |= CANCEL_DISABLED; /* a request that this undoes came too late */
 	errno = 0;
 	free_dynamic_tls(gp->tcb);

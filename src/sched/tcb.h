@@ -59,6 +59,8 @@ int grt__tcb_make(struct g *gp);
 int grt__tcb_make_bare(struct g *gp, void *dtv, size_t bytes);
 /* Gives a pooled block a new life. No allocation. */
 void grt__tcb_renew(struct g *gp);
+/* That is going to happen soon. */
+void grt__tcb_prefetch(const char *tcb);
 /* Ends a block: DTV freed. Normal context. */
 void grt__tcb_free(struct g *gp);
 /* Fills in what both lives and reports need: stack bounds, tid. */

@@ -18,10 +18,9 @@ struct waiter {
 };
 
 static struct bucket {
-	struct grt_lock lock;
+	GRT_ALIGNED(GRT_CACHE_LINE) struct grt_lock lock;
 	uint32_t nwaiters; /* bucket lock; read without it as a hint by wake */
 	struct grt_list waiters;
-	char pad[GRT_CACHE_LINE - 32];
 } buckets[BUCKETS];
 
 static struct bucket *bucket_of(uintptr_t key)
@@ -148,9 +147,7 @@ int grt__futex_wait(uint32_t *addr, uint32_t expected, uint32_t bitset, int64_t 
 		enter();
 		lock_bucket(b);
 		link_locked(b, &w);
-		/* The count is not atomic for its writers, who hold the lock; for wake's hint the waiter counts itself, then looks at
-		 * *addr, and the waker changes *addr, then looks at the count. */
-		grt_fence_seqcst();
+		/* Pairs with nobody_waits: the lock was taken by a locked instruction, so it is seen held before *addr is read. */
 		if (grt_load_relaxed(addr) != expected) {
 			unlink_locked(b, &w);
 			grt_unlock(&b->lock);
@@ -192,14 +189,23 @@ int grt__futex_wait_unlock(void *addr, uint32_t *counter, void (*unlock)(void *)
 	return r;
 }
 
+/*
+ * A waker's hint, without the lock. It changed *addr by a locked instruction, then looks at the lock, then at the count; a waiter takes
+ * the lock, then looks at *addr, counts itself in and lets go. If the waker sees the lock free, then either the waiter has
+ * not taken it yet, and will see the new *addr; or it has let go, and the count, read later, has it.
+ */
+static bool nobody_waits(struct bucket *b)
+{
+	return !grt_load_seqcst(&b->lock.word) && !grt_load_acquire(&b->nwaiters);
+}
+
 static int wake(void *addr, int n, uint32_t bitset, bool *starving)
 {
 	uintptr_t key = (uintptr_t)addr;
 	struct bucket *b = bucket_of(key);
 	struct grt_list woken;
 	int count = 0;
-	/* The caller changed the word with a locked instruction; a plain load behind it is ordered on x86 (see link_locked). */
-	if (!grt_load_seqcst(&b->nwaiters))
+	if (nobody_waits(b))
 		return 0;
 	grt_list_init(&woken);
 	enter();

@@ -22,10 +22,10 @@
 #include <time.h>
 
 enum {
-	/* The waiter was woken before and came too late: it queues at the front, and its waker learns that it should make room. */
-	FUTEX_STARVING = 2,
 	FUTEX_INTERRUPTIBLE = 1, /* a signal handler that ran ends the wait with -EINTR (sem_wait, SYS_futex) */
 	FUTEX_CANCELABLE = 2,    /* a cancellation point: -ECANCELED when one is due (sched/cancel.h) */
+	/* The waiter was woken before and came too late: it queues at the front, and its waker learns that it should make room. */
+	FUTEX_STARVING = 4,
 };
 
 /*
