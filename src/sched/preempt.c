@@ -187,6 +187,7 @@ static void on_runtime_signal(int sig, siginfo_t *info, void *uc)
 	struct m *mp = grt__self.m;
 	grt__self.crit = 1;
 	grt_barrier();
+	gp->suspend_kick = 1;
 	if (grt_unlikely(grt__cancel_due_async()) && !grt__self.in_vfork) {
 		if (pending)
 			grt__signal_flush_queue(mp, gp, grt__uc_mask(uc));

@@ -202,8 +202,9 @@ int grt__signal_send(struct g *gp, int sig, const siginfo_t *info)
 		*tail = n;
 	}
 	grt_store_seqcst(&gp->sigpending, 1);
+	bool open = (gp->suspend_open & BIT(sig)) != 0;
 	grt_unlock(&signal_lock);
-	if (n && !(gp->sigmask & BIT(sig)))
+	if (n && (!(gp->sigmask & BIT(sig)) || open))
 		prod(gp);
 	if (n && gp == grt__self.g && task)
 		grt__self.attention |= ATTN_SIGNAL;
@@ -282,6 +283,54 @@ void grt__sigwait_end(void)
 	grt__leave();
 }
 
+bool grt__suspend_begin(uint64_t mask)
+{
+	struct g *gp = grt__self.g;
+	uint64_t all = ~0ull;
+	bool due = false;
+	mask &= ~(GRT_MASK_LIBC | BIT(SIGKILL) | BIT(SIGSTOP));
+	grt__block_enter(true);
+	grt__sys_sigprocmask(SIG_SETMASK, &all, NULL); /* for this section only: M's kmask stays */
+	grt_lock(&signal_lock);
+	for (struct g_signal *n = gp->sigqueue; n; n = n->next)
+		due |= !(mask & BIT(n->info.si_signo));
+	if (!due) {
+		gp->suspend_open = ~mask;
+		gp->suspend_mask = mask;
+		gp->suspended = 1;
+		gp->suspend_kick = 0;
+	}
+	grt_unlock(&signal_lock);
+	if (due) {
+		grt__sys_sigprocmask(SIG_SETMASK, &gp->sigmask, NULL);
+		grt__block_exit();
+	}
+	return !due;
+}
+
+/* Signals blocked. */
+static void end_suspend(struct g *gp)
+{
+	gp->suspended = 0;
+	grt_store_relaxed(&gp->suspend_open, 0); /* who saw it still only kicks once too often */
+}
+
+bool grt__suspend_end(void)
+{
+	struct g *gp = grt__self.g;
+	if (gp->suspended) { /* else a handler ran, and its end has set the mask */
+		end_suspend(gp);
+		grt__sys_sigprocmask(SIG_SETMASK, &gp->sigmask, NULL);
+	}
+	/* The kick left them queued, for the call's mask did not matter to it. */
+	if (grt_load_relaxed(&gp->sigqueue)) {
+		grt_store_seqcst(&gp->sigpending, 1);
+		grt__self.attention |= ATTN_SIGNAL;
+	}
+	grt__block_exit();
+	return gp->suspend_kick;
+}
+
 /* ---- the program's handlers ---- */
 
 /* A kick that met a critical section which ends without grt__leave comes again. */
@@ -339,6 +388,11 @@ GRT_NORETURN static void dispatch(int sig, siginfo_t *info, void *vuc, const str
 {
 	struct g *gp = grt__self.g;
 	ucontext_t *uc = vuc;
+	if (gp->suspended) { /* the handler runs with the call's mask, and goes back to the task's */
+		end_suspend(gp);
+		mask = gp->suspend_mask;
+		grt__uc_mask(uc) = gp->sigmask;
+	}
 	mask |= act->mask;
 	if (!(act->flags & SA_NODEFER))
 		mask |= BIT(sig);

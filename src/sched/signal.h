@@ -44,6 +44,14 @@ uint64_t grt__signal_queued(struct g *gp);
  * signals of the set sent to the task's M until grt__sigwait_end. The call must follow inside a blocking section. */
 int grt__sigwait_begin(uint64_t set, siginfo_t *info);
 void grt__sigwait_end(void);
+/*
+ * Task, around a system call that waits with a mask of its own (sigsuspend, ppoll). Directed signals that this mask lets through may be
+ * queued on the task while its own mask blocks them. begin enters a blocking section with everything blocked, the runtime's signal
+ * too, until the call itself opens its mask: so whoever queues one from then on ends the call by a kick. False, and no
+ * section: one is queued already. end leaves the section; true: there was a kick, which is no reason for EINTR.
+ */
+bool grt__suspend_begin(uint64_t mask);
+bool grt__suspend_end(void);
 /* A parked task runs again without having been woken. */
 void grt__interrupt(struct g *gp);
 /* The calling task's mask was changed behind our back by libc (siglongjmp): note it. */
