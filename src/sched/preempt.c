@@ -173,9 +173,12 @@ static bool wait_for_libc(struct m *mp, uintptr_t pc)
 static void on_runtime_signal(int sig, siginfo_t *info, void *uc)
 {
 	(void)sig;
-	(void)info;
 	grt__broadcast_run();
 	struct g *gp = grt__self.g;
+	if (info->si_code == SI_TIMER && grt__signal_timer_hook) {
+		grt__signal_timer_hook(info);
+		return;
+	}
 	if (!gp || gp->is_g0)
 		return;
 	bool pending = grt_load_seqcst(&gp->sigpending);

@@ -14,6 +14,7 @@ enum { SI_PUT_OFF = -61 };
 
 void (*grt__signal_crash_hook)(int sig, siginfo_t *info, void *ucontext);
 bool grt__signal_crash_on = true;
+void (*grt__signal_timer_hook)(const siginfo_t *info);
 
 /* The program's dispositions. Four versions each: a handler that reads one is not disturbed by the next writers. */
 static struct {
@@ -178,7 +179,7 @@ int grt__signal_send(struct g *gp, int sig, const siginfo_t *info)
 		return -EINVAL;
 	if (sig == 0)
 		return 0;
-	bool task = grt__self.g != NULL;
+	bool task = grt__self.g && !grt__self.g->is_g0; /* sysmon sends the signals of timers */
 	if (task)
 		grt__enter();
 	grt_lock(&signal_lock);

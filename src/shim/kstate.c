@@ -434,6 +434,9 @@ long grt__kstate_syscall(long nr, long *a, long *b, const long *c)
 	switch (nr) {
 	case SYS_prctl:
 		return on_prctl((int)*a, (unsigned long)*b);
+	case SYS_timer_create:
+	case SYS_timer_delete:
+		return grt__timer_syscall(nr, *a, *b, *c);
 	case SYS_get_robust_list:
 		return grt__get_robust_list((pid_t)*a, (void **)*b, (size_t *)*c);
 	case SYS_set_robust_list:

@@ -17,6 +17,9 @@ long grt__kstate_syscall(long nr, long *a, long *b, const long *c);
 /* signal.c, booted, any thread: a number about signals that is the runtime's; *r is the result or -errno. */
 bool grt__signal_syscall(long nr, const long a[4], long *r);
 
+/* timer.c: timer_create and timer_delete by number; likewise. */
+long grt__timer_syscall(long nr, long a, long b, long c);
+
 /* exit_words.c, on a task: results of the same kind. */
 long grt__get_robust_list(pid_t tid, void **list, size_t *size);
 long grt__set_robust_list(void *list, size_t size);

@@ -3,6 +3,7 @@
 #include "check.h"
 
 #include <linux/futex.h>
+#include <semaphore.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/prctl.h>
@@ -11,15 +12,17 @@
 static int hits, code, value_seen, ready;
 static pthread_t hit_by;
 static pid_t tid;
+static sem_t fired;
 
 static void on_signal(int sig, siginfo_t *info, void *context)
 {
 	(void)sig;
 	(void)context;
 	hit_by = pthread_self();
-	code = info->si_pid == getpid() ? info->si_code : 99;
+	code = info->si_code == SI_TIMER || info->si_pid == getpid() ? info->si_code : 99;
 	value_seen = info->si_value.sival_int;
 	flag_add(&hits, 1);
+	sem_post(&fired);
 }
 
 static void *spins(void *arg)
@@ -87,8 +90,9 @@ static void signals(void *(*fn)(void *), const char *what)
 		CHECK_EQ("with the code", way == SYS_QUEUE ? SI_QUEUE : SI_TKILL, code);
 		if (way == SYS_QUEUE)
 			CHECK_EQ("and the value", 42, value_seen);
-		errno = 0;
-		CHECK("a thread that was joined is nobody", send_by(way, tid, 0) == -1 && errno == ESRCH);
+		while (send_by(way, tid, 0) == 0) /* the kernel's thread may live a moment longer */
+			sleep_ms(1);
+		CHECK_EQ("a thread that was joined is nobody", ESRCH, errno);
 		flag_set(&hits, 0);
 		EXPECT_EQ(0, send_by(way, gettid(), SIGUSR1));
 		CHECK("to oneself: handled before it returns", flag_get(&hits) == 1 && hit_by == pthread_self());
@@ -193,6 +197,59 @@ static void ends(void)
 	CHECK_EQ("the word of set_tid_address is cleared and woken", 0, cleared);
 }
 
+/* ---- timers for a thread ---- */
+
+static void start_timer(int by_number, clockid_t clock)
+{
+	struct sigevent ev = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGUSR1, .sigev_value.sival_int = 7};
+	struct itimerspec in = {{0, 0}, {0, 10000000}};
+	ev._sigev_un._tid = gettid();
+	if (by_number) {
+		int timer;
+		EXPECT_EQ(0, syscall(SYS_timer_create, clock, &ev, &timer));
+		EXPECT_EQ(0, syscall(SYS_timer_settime, timer, 0, &in, NULL));
+		flag_wait(&hits, 1);
+		EXPECT_EQ(0, syscall(SYS_timer_delete, timer));
+	} else {
+		timer_t timer;
+		EXPECT_EQ(0, timer_create(clock, &ev, &timer));
+		EXPECT_EQ(0, timer_settime(timer, 0, &in, NULL));
+		if (clock == CLOCK_MONOTONIC) /* the thread is parked: its handler ends the wait */
+			EXPECT_EQ(0, sem_wait(&fired));
+		while (!flag_get(&hits))
+			;
+		EXPECT_EQ(0, timer_delete(timer));
+	}
+	while (sem_trywait(&fired) == 0)
+		;
+	EXPECT(hit_by == pthread_self() && code == SI_TIMER && value_seen == 7);
+	flag_set(&hits, 0);
+}
+
+static void *timed(void *arg)
+{
+	for (int i = 0; i < 3; i++) {
+		start_timer(0, CLOCK_MONOTONIC);
+		start_timer(1, CLOCK_MONOTONIC);
+		start_timer(0, CLOCK_THREAD_CPUTIME_ID);
+	}
+	return arg;
+}
+
+static void timers(void)
+{
+	timer_t timer;
+	struct sigevent ev = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGUSR1};
+	flag_set(&hits, 0);
+	while (sem_trywait(&fired) == 0)
+		;
+	join(spawn(timed, NULL));
+	timed(NULL);
+	CHECK("timers with SIGEV_THREAD_ID signal their thread", !check_failures);
+	ev._sigev_un._tid = 1 << 22;
+	CHECK("EINVAL: no such thread", timer_create(CLOCK_MONOTONIC, &ev, &timer) == -1 && errno == EINVAL);
+}
+
 /* ---- processes ---- */
 
 static void *returns(void *arg)
@@ -245,6 +302,7 @@ static void *busy(void *arg)
 
 int main(void)
 {
+	EXPECT_EQ(0, sem_init(&fired, 0, 0));
 	struct sigaction act = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_RESTART};
 	sigemptyset(&act.sa_mask);
 	EXPECT_EQ(0, sigaction(SIGUSR1, &act, NULL));
@@ -253,6 +311,7 @@ int main(void)
 	signals(parks, "waits");
 	masks();
 	ends();
+	timers();
 	processes();
 	flag_set(&stop, 1);
 	join(others[0]);
