@@ -36,6 +36,35 @@ static struct grt_ksigaction *action_of(int sig)
 }
 
 static void sig_entry(int sig, siginfo_t *info, void *uc);
+static void kernel_action(int sig, const struct grt_ksigaction *user, struct grt_ksigaction *k);
+
+/* ---- SIGURG for the runtime's signal ---- */
+
+static uint32_t urgent; /* atomic */
+
+static bool urgent_free(void)
+{
+	void *handler = action_of(SIGURG)->handler;
+	return handler == SIG_DFL || handler == SIG_IGN;
+}
+
+bool grt__signal_urgent_on(void)
+{
+	if (!urgent_free())
+		return false;
+	if (!grt_load_acquire(&urgent)) {
+		struct grt_ksigaction k;
+		grt_store_seqcst(&urgent, 1);
+		kernel_action(SIGURG, action_of(SIGURG), &k);
+		grt__sys_sigaction(SIGURG, &k, NULL);
+	}
+	return true;
+}
+
+uint64_t grt__signal_urgent_bit(void)
+{
+	return urgent_free() ? BIT(SIGURG) : 0;
+}
 
 /* ---- masks ---- */
 
@@ -467,6 +496,10 @@ static void sig_entry(int sig, siginfo_t *info, void *uc)
 	struct grt_ksigaction act = *action_of(sig);
 	struct g *gp = grt__self.g;
 	bool sync = synchronous(sig, info);
+	if (sig == SIGURG && (act.handler == SIG_DFL || act.handler == SIG_IGN)) {
+		grt__preempt_signal(sig, info, uc);
+		return;
+	}
 	if (act.handler == SIG_IGN && !sync)
 		return;
 	if (act.handler == SIG_DFL || act.handler == SIG_IGN) {
@@ -512,6 +545,10 @@ static void kernel_action(int sig, const struct grt_ksigaction *user, struct grt
 	*k = *user;
 	k->flags |= SA_RESTORER_FLAG;
 	k->restorer = (void *)grt__sigrestorer;
+	if (!own && sig == SIGURG && grt_load_acquire(&urgent)) {
+		own = true;
+		k->flags = SA_RESTORER_FLAG | SA_RESTART;
+	}
 	if (!own && !report)
 		return;
 	k->handler = (void *)sig_entry;
@@ -711,8 +748,12 @@ static uint32_t signal_all(int self)
 			for (const char *p = d->name; *p >= '0' && *p <= '9'; p++)
 				tid = tid * 10 + (*p - '0');
 			at += d->reclen;
-			if (tid && tid != self && grt__sys_tgkill(grt__sys_getpid(), tid, GRT_SIGRT) == 0)
-				n++;
+			if (!tid || tid == self)
+				continue;
+			long r = grt__sys_tgkill(grt__sys_getpid(), tid, GRT_SIGRT);
+			if (r == -EAGAIN && grt__signal_urgent_on())
+				r = grt__sys_tgkill(grt__sys_getpid(), tid, SIGURG);
+			n += r == 0;
 		}
 	if (dir >= 0)
 		grt__sys_close(dir);

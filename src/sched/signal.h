@@ -70,6 +70,16 @@ void grt__signal_fork_child(struct m *mp);
 extern void (*grt__signal_crash_hook)(int sig, siginfo_t *info, void *ucontext);
 extern bool grt__signal_crash_on; /* install our handler for fatal signals left at default */
 
+/*
+ * The kernel refuses a real-time signal, the runtime's too, when the user's processes together have as many queued as
+ * RLIMIT_SIGPENDING allows. Then SIGURG stands in, which is never refused and which nobody minds: with the program's own default
+ * action, or ignored, the kernel's handler for it is ours from then on, and means the same. False: the program has a handler for it. Any
+ * thread.
+ */
+bool grt__signal_urgent_on(void);
+/* To be opened where sysmon waits. */
+uint64_t grt__signal_urgent_bit(void);
+
 /* Sends gp's queued signals that `mask` lets through to its own kernel thread. All signals blocked, critical. True if one of them
  * has a handler without SA_RESTART. */
 bool grt__signal_flush_queue(struct m *mp, struct g *gp, uint64_t mask);

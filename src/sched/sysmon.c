@@ -40,7 +40,7 @@ void grt__sysmon_wake(void)
 {
 	/* Only the one that ends the sleep sends; the exchange pairs with the store in sleep_deep. */
 	if (grt_load_relaxed(&sched.sysmon_asleep) && grt_xchg_seqcst(&sched.sysmon_asleep, 0) && sched.sysmon_tid)
-		grt__sys_tgkill(sched.pid, sched.sysmon_tid, GRT_SIGRT);
+		grt__kick_tid(sched.sysmon_tid);
 }
 
 void grt__sysmon_promise(int64_t when)
@@ -184,7 +184,7 @@ static bool rouse(int64_t now)
 
 static void wait_until(int64_t deadline)
 {
-	uint64_t mask = ~(1ull << (GRT_SIGRT - 1));
+	uint64_t mask = ~(1ull << (GRT_SIGRT - 1) | grt__signal_urgent_bit()), all = ~0ull;
 	struct timespec ts, *tsp = NULL;
 	struct pollfd bell = {.fd = grt__signal_bell_fd(), .events = POLLIN};
 	if (deadline != GRT_FOREVER) {
@@ -195,8 +195,12 @@ static void wait_until(int64_t deadline)
 		ts.tv_nsec = left % 1000000000;
 		tsp = &ts;
 	}
-	if (grt__sys5(SYS_ppoll, &bell, bell.fd >= 0, tsp, &mask, 8) > 0)
+	long r = grt__sys5(SYS_ppoll, &bell, bell.fd >= 0, tsp, &mask, 8);
+	if (r > 0)
 		grt__signal_bell(bell.revents);
+	else if (r == -EINTR && mask != ~(1ull << (GRT_SIGRT - 1)))
+		grt__sys_sigprocmask(SIG_SETMASK, &all,
+		                     NULL); /* the program's handler may be there by now, and have been put off */
 }
 
 static bool anything_moved(void)
