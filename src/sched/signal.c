@@ -46,6 +46,23 @@ void grt__m_set_mask(struct m *mp, uint64_t mask)
 	grt__sys_sigprocmask(SIG_SETMASK, &mask, NULL);
 }
 
+/* Owner task, after it has changed its mask: has it something queued that the mask lets through now? The sender queues, then looks at
+ * the mask; one of the two sees the other. */
+static bool queue_opened(struct g *gp)
+{
+	bool any = false;
+	grt_fence_seqcst();
+	if (grt_likely(!grt_load_relaxed(&gp->sigqueue)))
+		return false;
+	grt_lock(&signal_lock);
+	for (struct g_signal *n = gp->sigqueue; n; n = n->next)
+		any |= !(gp->sigmask & BIT(n->info.si_signo));
+	if (any)
+		grt_store_seqcst(&gp->sigpending, 1);
+	grt_unlock(&signal_lock);
+	return any;
+}
+
 void grt__signal_note_mask(uint64_t mask)
 {
 	if (!grt__self.g || grt__self.in_vfork)
@@ -53,6 +70,8 @@ void grt__signal_note_mask(uint64_t mask)
 	struct m *mp = grt__enter();
 	grt__self.g->sigmask = mask & ~GRT_MASK_LIBC;
 	mp->kmask = mask & ~GRT_MASK_LIBC;
+	if (queue_opened(grt__self.g))
+		grt__self.attention |= ATTN_SIGNAL;
 	grt__leave();
 }
 
@@ -79,10 +98,8 @@ int grt__signal_mask(int how, const uint64_t *set, uint64_t *old)
 		gp->sigmask = mask;
 		if (opened) {
 			grt__signal_bell_all();
-			if (gp->sigqueue || grt_load_relaxed(&gp->sigpending)) {
-				grt_store_seqcst(&gp->sigpending, 1);
+			if (queue_opened(gp) || grt_load_relaxed(&gp->sigpending))
 				grt__self.attention |= ATTN_SIGNAL;
-			}
 		}
 		/* In the critical section: no handler may run between the note and the call, or its end would write the old mask back. A
 		 * signal that becomes deliverable is put off, and runs its handler in the leave. */
@@ -318,9 +335,11 @@ static void run_handler(int sig, siginfo_t *info, ucontext_t *uc, void (*handler
 	uint64_t all = ~0ull; /* the runtime's too: from here on it comes with the frame's mask */
 	grt__sys_sigprocmask(SIG_SETMASK, &all, NULL);
 	mp = grt__self.m;
-	kick_again(mp);
 	grt__uc_mask(uc) &= ~GRT_MASK_LIBC;
 	gp->sigmask = mp->kmask = grt__uc_mask(uc);
+	if (queue_opened(gp)) /* came while the handler had it blocked */
+		grt__self.attention |= ATTN_SIGNAL;
+	kick_again(mp);
 	uc->uc_stack = (stack_t){.ss_sp = mp->gsignal, .ss_size = mp->gsignal_size};
 	if (!in_block)
 		grt__self.crit--;
