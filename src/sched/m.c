@@ -506,8 +506,7 @@ void grt__m_fork_child(struct m *mp)
 	sched.midle = NULL;
 	sched.mdead = NULL;
 	sched.nmidle = 0;
-	sched.globq_head = sched.globq_tail = NULL;
-	sched.urgq_head = sched.urgq_tail = NULL;
+	sched.globq = sched.urgq = (struct gqueue){0};
 	sched.globq_size = sched.urgq_size = 0;
 	sched.pidle = NULL;
 	sched.npidle = 0;
