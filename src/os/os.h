@@ -80,7 +80,8 @@ static inline long grt__sys_sigprocmask(int how, const uint64_t *set, uint64_t *
 	return grt__sys4(SYS_rt_sigprocmask, how, set, old, 8);
 }
 
-/* Sleeps while *word == expected, at most until the absolute CLOCK_MONOTONIC deadline (ns; INT64_MAX: for ever).
+/* Sleeps while *word == expected, at most until the absolute CLOCK_MONOTONIC deadline (ns; INT64_MAX: for ever; negative: minus
+ * a CLOCK_REALTIME one).
  * 0, -EAGAIN, -EINTR or -ETIMEDOUT. */
 long grt__os_futex_wait(uint32_t *word, uint32_t expected, int64_t deadline);
 long grt__os_futex_wake(uint32_t *word, int n);

@@ -1,5 +1,6 @@
 #include "sched/task.h"
 #include "os/os.h"
+#include "sched/clock.h"
 #include "sched/pin.h"
 #include "sched/cancel.h"
 #include "sched/proc.h"
@@ -313,7 +314,7 @@ static int wait_for_death(struct g *gp, struct parker *pk, int64_t deadline)
 	if (task && timed)
 		grt__timer_start(&jt.timer, deadline, join_expired);
 	if (!grt__park(pk, WAIT_JOIN, deadline)) {
-		r = !task && timed && grt__nanotime() >= deadline ? -ETIMEDOUT : -EINTR;
+		r = !task && timed && grt__deadline_left(deadline) <= 0 ? -ETIMEDOUT : -EINTR;
 		/* Whoever moves the state away from WAITED ends the wait. */
 		if (grt_cas(&gp->join_state, JOIN_WAITED, JOIN_RUNNING)) {
 			pk->state = PARK_RUNNING;
