@@ -126,6 +126,9 @@ bool grt__os_thread_asleep(int tid);
 /* ns of CPU time used by a thread of this process; -1 if it is gone. */
 int64_t grt__os_thread_cputime(int tid);
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
 #define MADV_GUARD_REMOVE 103
