@@ -1,6 +1,7 @@
 #include "sched/task.h"
 #include "os/os.h"
 #include "sched/clock.h"
+#include "sched/cputime.h"
 #include "sched/pin.h"
 #include "sched/cancel.h"
 #include "sched/proc.h"
@@ -119,6 +120,8 @@ int grt__spawn(const struct grt_spawn *how, unsigned long *pthread)
 	gp->pin_wanted = 0;
 	gp->pinned = gp->robust = 0;
 	gp->wait_why = WAIT_NONE;
+	if (grt_unlikely(grt_load_relaxed(&grt__cputime_counts)))
+		gp->cputime = 0;
 	gp->slow_block[0] = gp->slow_block[1] = 1;
 	gp->park.state = PARK_RUNNING;
 	grt__ctx_make(&gp->ctx, gp->stack_hi, (uintptr_t)gp->tcb, task_main, gp);
