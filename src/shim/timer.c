@@ -3,7 +3,6 @@
  * only, and a task's changes. So it signals sysmon, by the runtime's signal, with a record of who is meant; sysmon's handler
  * queues the signal on that task, as pthread_kill would. A task whose own CPU time is counted is pinned: the clock is its M's.
  */
-#include "base/lock.h"
 #include "os/os.h"
 #include "sched/pin.h"
 #include "sched/proc.h"
@@ -14,17 +13,19 @@
 #include <sys/syscall.h>
 #include <time.h>
 
+enum { FREE = -1, TAKEN = -2 };
+
 struct record {
 	struct record *next;
 	struct g *gp;
 	uint64_t id; /* gp's when the timer was made */
-	int timer;   /* the kernel's; -1: free. A signal of a timer that is gone finds another's, or this */
+	int timer;   /* atomic: the kernel's, FREE or TAKEN; a signal of a timer that is gone finds another than its own */
 	int sig;
 	union sigval value;
 };
 
-static struct grt_lock lock = GRT_LOCK_INIT(GRT_RANK_NONE);
-static struct record *records; /* lock; never unmapped: a signal may still be on its way */
+/* atomic. Only ever grows: a signal may still be on its way. The child of fork keeps what the parent had, for nothing. */
+static struct record *records;
 
 /* On sysmon, in its handler. */
 static void fire(const siginfo_t *info)
@@ -41,37 +42,23 @@ static void fire(const siginfo_t *info)
 
 static struct record *record_get(void)
 {
-	struct record *r;
-	bool task = grt__on_task();
-	if (task)
-		grt__enter();
-	grt_lock(&lock);
-	for (r = records; r && r->timer != -1; r = r->next)
-		;
-	if (!r && (r = grt__os_alloc(sizeof *r))) {
-		r->next = records;
-		records = r;
-	}
-	if (r)
-		r->timer = -2; /* taken, of no timer yet */
-	grt_unlock(&lock);
-	if (task)
-		grt__leave();
+	for (struct record *r = grt_load_acquire(&records); r; r = r->next)
+		if (grt_cas(&r->timer, FREE, TAKEN))
+			return r;
+	struct record *r = grt__os_alloc(sizeof *r);
+	if (!r)
+		return NULL;
+	r->timer = TAKEN;
+	do
+		r->next = grt_load_acquire(&records);
+	while (!grt_cas(&records, r->next, r));
 	return r;
 }
 
 static void record_put(int timer)
 {
-	bool task = grt__on_task();
-	if (task)
-		grt__enter();
-	grt_lock(&lock);
-	for (struct record *r = records; r; r = r->next)
-		if (r->timer == timer)
-			grt_store_release(&r->timer, -1);
-	grt_unlock(&lock);
-	if (task)
-		grt__leave();
+	for (struct record *r = grt_load_acquire(&records); r; r = r->next)
+		grt_cas(&r->timer, timer, FREE);
 }
 
 /* The clock of the calling thread. */
@@ -102,7 +89,7 @@ static long make(clockid_t clock, const struct sigevent *ev, int *timer)
 	to_sysmon._sigev_un._tid = grt__sched.sysmon_tid;
 	grt__signal_timer_hook = fire;
 	long e = grt__sys3(SYS_timer_create, clock, &to_sysmon, timer);
-	grt_store_release(&r->timer, e < 0 ? -1 : *timer);
+	grt_store_release(&r->timer, e < 0 ? FREE : *timer);
 	return e;
 }
 
