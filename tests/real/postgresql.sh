@@ -34,7 +34,7 @@ side() {
 	} >"$T/$side.seen"
 	stop INT
 	echo "status $status" >>"$T/$side.seen"
-	grep -oE "(PANIC|FATAL|terminated by|goroutine).*" "$T/$side.err" >>"$T/$side.seen"
+	grep -oE "(PANIC|terminated by signal|goroutine).*" "$T/$side.err" >>"$T/$side.seen"
 }
 side native
 side grt
