@@ -64,6 +64,10 @@ static void boot(void)
 		stay_one_to_one("libc made threads before the first pthread_create");
 		return;
 	}
+	if (grt__signal_kernel_user()) {
+		stay_one_to_one("the program talks to the kernel's threads itself: it handles signals without libc");
+		return;
+	}
 	default_stack();
 	int procs = grt__knobs.gomaxprocs ? grt__knobs.gomaxprocs : nprocs_by_default();
 	grt__knobs_complain(procs);

@@ -4,6 +4,7 @@
 #include "sched/clock.h"
 #include "sched/pin.h"
 #include "sched/cancel.h"
+#include "sched/tcb.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -629,6 +630,37 @@ int grt__signal_altstack(const stack_t *ss, stack_t *old)
 		gp->has_altstack = 1;
 	}
 	return 0;
+}
+
+bool grt__altstack_seen;
+
+bool grt__signal_kernel_user(void)
+{
+	stack_t alt;
+	if (!grt__altstack_seen && grt__sys2(SYS_sigaltstack, NULL, &alt) == 0 && !(alt.ss_flags & SS_DISABLE))
+		return true;
+	struct grt_ksigaction saved, now;
+	uintptr_t libcs = 0;
+	/* libc's return path, as its own sigaction sets it for a signal that nobody sends. */
+	if (grt__sys_sigaction(SIGSTKFLT, NULL, &saved) < 0 || !grt__libc.sigaction)
+		return false;
+	struct sigaction ignore = {.sa_handler = SIG_IGN};
+	if (grt__libc.sigaction(SIGSTKFLT, &ignore, NULL) < 0)
+		return false;
+	if (grt__sys_sigaction(SIGSTKFLT, NULL, &now) == 0)
+		libcs = (uintptr_t)now.restorer;
+	grt__sys_sigaction(SIGSTKFLT, &saved, NULL);
+	for (int sig = 1; sig <= NSIG_MAX; sig++) {
+		if (sig == SIGKILL || sig == SIGSTOP)
+			continue;
+		if (sig == SIGSTKFLT)
+			now = saved;
+		else if (grt__sys_sigaction(sig, NULL, &now) < 0)
+			continue;
+		if (now.handler != SIG_DFL && now.handler != SIG_IGN && (uintptr_t)now.restorer != libcs)
+			return true;
+	}
+	return false;
 }
 
 void grt__signal_init(void)

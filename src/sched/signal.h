@@ -25,6 +25,11 @@
 #include "os/os.h"
 #include "sched/proc.h"
 
+/* Boot: there is an alternate stack that was not set through libc, or a handler that returns without libc's help. Whoever makes these
+ * system calls itself (Go's runtime) makes others too, and counts on each thread's being the kernel's: its alternate stack, its
+ * id, its mask. */
+extern bool grt__altstack_seen; /* sigaltstack was called before boot */
+bool grt__signal_kernel_user(void);
 /* Boot, main thread: takes over the dispositions that the program has set so far. */
 void grt__signal_init(void);
 /* sigaction on the program's view. 0 or -errno. Any thread. act and old are the kernel's layout with the program's handler. */

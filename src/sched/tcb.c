@@ -122,6 +122,7 @@ const char *grt__tcb_boot(void)
 	grt__libc.pthread_attr_setstack = dlsym(RTLD_NEXT, "pthread_attr_setstack");
 	grt__libc.pthread_attr_setdetachstate = dlsym(RTLD_NEXT, "pthread_attr_setdetachstate");
 	grt__libc.pthread_attr_destroy = dlsym(RTLD_NEXT, "pthread_attr_destroy");
+	grt__libc.sigaction = dlsym(RTLD_NEXT, "sigaction");
 	grt__libc.free = dlsym(RTLD_DEFAULT, "free");
 	grt__libc.uselocale = dlsym(RTLD_NEXT, "uselocale");
 	grt__libc.dlerror = dlsym(RTLD_NEXT, "dlerror");
@@ -271,6 +272,9 @@ void grt__tcb_images_refresh(void)
 	if (!set)
 		return;
 	dl_iterate_phdr(add_image, set);
+	bool task = grt__self.g != NULL;
+	if (task) /* no handler of the program may run, wait or jump away while the lock is held */
+		grt__enter();
 	grt_lock(&images_lock);
 	struct image_set *old = image_set;
 	if (!old || old->n != set->n || memcmp(old->image, set->image, set->n * sizeof set->image[0]) != 0)
@@ -278,6 +282,8 @@ void grt__tcb_images_refresh(void)
 	else
 		grt__os_free(set, sizeof *set);
 	grt_unlock(&images_lock);
+	if (task)
+		grt__leave();
 	dl_iterate_phdr(has_exec_stack, &exec);
 	if (exec)
 		grt__stack_make_executable();

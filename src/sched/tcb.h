@@ -26,6 +26,7 @@ struct grt_libc {
 	int (*pthread_attr_setstack)(void *, void *, size_t);
 	int (*pthread_attr_setdetachstate)(void *, int);
 	int (*pthread_attr_destroy)(void *);
+	int (*sigaction)(int, const struct sigaction *, struct sigaction *);
 	void (*free)(void *);
 	void *(*uselocale)(void *);
 	char *(*dlerror)(void);

@@ -159,8 +159,11 @@ GRT_EXPORT int sigpending(sigset_t *set)
 
 GRT_EXPORT int sigaltstack(const stack_t *ss, stack_t *old)
 {
-	if (!grt__on_task())
+	if (!grt__on_task()) {
+		if (ss)
+			grt__altstack_seen = true;
 		return REAL(sigaltstack)(ss, old);
+	}
 	return grt__shim_errno(grt__signal_altstack(ss, old));
 }
 
