@@ -619,10 +619,32 @@ static void find_taker(struct g *gp, void *arg)
 		t->gp = gp;
 }
 
+/* A real-time signal needs a place in the queue that all processes of a user share (RLIMIT_SIGPENDING), a standard one does not.
+ * sysmon blocks them all, and the bell shows what is pending for it. */
+enum { RING_SIGNAL = SIGURG };
+static uint32_t rung;
+
+void grt__signal_bell_ring(void)
+{
+	grt__signal_bell_all();
+	grt__sys_tgkill(grt__sched.pid, grt__sched.sysmon_tid, RING_SIGNAL);
+	grt_store_seqcst(&rung, 1); /* after it: who sees this finds the signal */
+}
+
+/* sysmon: takes back what was sent to it alone; the kernel gives that before one for the process. */
+static bool ring_answered(void)
+{
+	uint64_t set = BIT(RING_SIGNAL);
+	struct timespec now = {0, 0};
+	return grt_xchg_seqcst(&rung, 0) && grt__sys4(SYS_rt_sigtimedwait, &set, NULL, &now, 8) == RING_SIGNAL;
+}
+
 /* sysmon: something is pending that no running kernel thread takes. */
 void grt__signal_bell(short revents)
 {
 	struct taker t = {0};
+	if (ring_answered())
+		return;
 	if (!(revents & 1 /* POLLIN */)) {
 		bell_fd = -1; /* the program closed it: process-directed signals wait for a task to run */
 		grt__signal_bell_open();

@@ -55,6 +55,8 @@ void grt__signal_bell_open(void);
 void grt__signal_bell_close(void);
 void grt__signal_bell_all(void);
 int grt__signal_bell_fd(void);
+/* Wakes sysmon where the runtime's signal cannot be sent. */
+void grt__signal_bell_ring(void);
 void grt__signal_bell(short revents);
 /* In a child of fork that has made no thread: what its M may block while the task is parked. */
 uint64_t grt__signal_alone_mask(void);

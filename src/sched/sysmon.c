@@ -7,7 +7,8 @@
  *   - makes Ms; keeps the promise to look at timers; is the bell for signals that nobody takes (signal.c).
  *
  * While work waits or tasks are being switched it looks every 20 us at first and backs off to 10 ms; otherwise it sleeps in ppoll
- * until a promise, a bell, or grt__sysmon_wake (the runtime's signal, unblocked only inside ppoll, so never lost).
+ * until a promise, a bell, or grt__sysmon_wake (the runtime's signal, unblocked only inside ppoll, so never lost; the bell, if the
+ * user's queue of signals is full).
  */
 #include "os/os.h"
 #include "sched/proc.h"
@@ -39,8 +40,9 @@ static struct m sysmon_m; /* for the signal entry: FS base of this thread finds 
 void grt__sysmon_wake(void)
 {
 	/* Only the one that ends the sleep sends; the exchange pairs with the store in sleep_deep. */
-	if (grt_load_relaxed(&sched.sysmon_asleep) && grt_xchg_seqcst(&sched.sysmon_asleep, 0) && sched.sysmon_tid)
-		grt__sys_tgkill(sched.pid, sched.sysmon_tid, GRT_SIGRT);
+	if (grt_load_relaxed(&sched.sysmon_asleep) && grt_xchg_seqcst(&sched.sysmon_asleep, 0) && sched.sysmon_tid &&
+	    grt__sys_tgkill(sched.pid, sched.sysmon_tid, GRT_SIGRT) < 0)
+		grt__signal_bell_ring();
 }
 
 void grt__sysmon_promise(int64_t when)
