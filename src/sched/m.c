@@ -1,4 +1,5 @@
 #include "os/os.h"
+#include "sched/cputime.h"
 #include "sched/proc.h"
 #include "sched/signal.h"
 #include "sched/stack.h"
@@ -535,6 +536,7 @@ void grt__m_fork_child(struct m *mp)
 	sched.nleaving = 0;
 	mp->tid = grt__sys_gettid();
 	mp->held.ranks = 0;
+	grt__cputime_fork_child(mp);
 	if (mp->p->retire) { /* it was leaving: it takes the place of one that stays */
 		struct p *pp = mp->p, *other = sched.allp[0];
 		sched.allp[pp->id] = other;

@@ -1,5 +1,6 @@
 #include "sched/proc.h"
 #include "os/os.h"
+#include "sched/cputime.h"
 
 GRT_TLS struct grt_tls grt__self;
 struct grt_sched grt__sched = {.lock = GRT_LOCK_INIT(GRT_RANK_SCHED), .promised = GRT_FOREVER};
@@ -512,6 +513,8 @@ static inline void prepare(struct m *mp, struct g *to)
 	} else {
 		mp->curg = NULL;
 	}
+	if (grt_unlikely(grt_load_relaxed(&grt__cputime_counts)))
+		grt__cputime_switch(mp, to);
 	to->tls->m = mp;
 	grt_barrier();
 	mp->cur = to->tls; /* both counts are at least 1 here: sysmon sees the M critical throughout */

@@ -1,6 +1,7 @@
 #include "sched/signal.h"
 #include "arch/sigctx.h"
 #include "os/os.h"
+#include "sched/clock.h"
 #include "sched/pin.h"
 #include "sched/cancel.h"
 #include <errno.h>
@@ -572,18 +573,21 @@ int grt__signal_bell_fd(void)
 	return bell_fd;
 }
 
+int grt__signal_high_fd(int fd)
+{
+	long high = grt__sys3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, BELL_FD_AT);
+	if (high < 0)
+		return fd;
+	grt__sys_close(fd);
+	return (int)high;
+}
+
 void grt__signal_bell_open(void)
 {
 	long fd = grt__sys4(SYS_signalfd4, -1, &bell_mask, 8, O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return;
-	/* Out of the way of programs that count on the lowest free number. */
-	long high = grt__sys3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, BELL_FD_AT);
-	if (high >= 0) {
-		grt__sys_close((int)fd);
-		fd = high;
-	}
-	bell_fd = (int)fd;
+	bell_fd = grt__signal_high_fd((int)fd);
 }
 
 void grt__signal_bell_close(void)
@@ -763,6 +767,7 @@ void grt__signal_fork_child(struct m *mp)
 	survivor = grt__self.g;
 	survivor->sigqueue = NULL;
 	survivor->sigpending = 0;
+	grt__clock_fork_child();
 	grt__signal_bell_close(); /* a signalfd reports for the process that polls it, but its wait queue is the parent's */
 	(void)mp;
 }
