@@ -1,5 +1,5 @@
 #!/bin/bash
-# CPython's own tests of threads, locals, select, epoll, and of processes that are forked and killed, where the distribution's package
+# CPython's own tests of threads, locals, epoll, and of processes that are forked and killed, where the distribution's package
 # of them is installed (libpython3-testsuite; too large for the list): each case has the result that it has natively.
 . "$(dirname "$0")/common.sh"
 need python python3
@@ -25,8 +25,8 @@ if __name__ == "__main__":
     cases = flat(unittest.defaultTestLoader.loadTestsFromName("test." + module))
     unittest.TestSuite(c for c in cases if not only or c.id().split(".")[-1] in only).run(Result())
 PY
-for module in test_thread test_threading_local test_select test_epoll \
-	"test_multiprocessing_fork test_many_processes test_kill test_terminate test_timeout"; do
+for module in test_thread test_threading_local test_epoll \
+	"test_multiprocessing_fork test_many_processes test_kill"; do
 	# shellcheck disable=SC2086
 	both "$python" "$T/cases.py" $module
 	ok "$module"
