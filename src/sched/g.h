@@ -10,6 +10,12 @@ struct g_signal {
 	siginfo_t info;
 };
 
+enum grt_robust {
+	ROBUST_NONE,  /* libc's, in the thread block, is empty: nobody has to know it */
+	ROBUST_BLOCK, /* that one */
+	ROBUST_OWN    /* one of the program's, by set_robust_list */
+};
+
 /* In the order of use: the first two cache lines are all that a switch, a birth and a death in good order touch, the third what
  * they read, the rest belongs to what is rare. A thousand new tasks are a thousand cold ones. */
 struct g {
@@ -46,10 +52,13 @@ struct g {
 	uint8_t internal;
 	uint8_t user_stack;
 	uint8_t pinned;        /* owner task */
-	uint8_t robust;        /* its robust list is registered for its M; owner task */
+	uint8_t robust;        /* enum grt_robust: the list that is registered for its M; owner task */
+	uint8_t clears_tid;    /* clear_tid is the program's own; owner task */
 	uint8_t slow_block[2]; /* by may_last: the last blocking section of that kind lost its P; predicts the next */
 	uint8_t has_altstack;
-	char name[16]; /* pthread_setname_np */
+	uint8_t suspended;    /* in a call with a mask of its own: signal.c; owner task */
+	uint8_t suspend_kick; /* the runtime's signal came meanwhile */
+	char name[16];        /* pthread_setname_np */
 
 	/* ---- fourth line ---- */
 	uint64_t wait_since;    /* sched.coarse when it parked */
@@ -73,8 +82,12 @@ struct g {
 	/* signal.c */
 	struct g_signal *sigqueue; /* signal lock: directed signals not yet delivered, oldest first */
 	uint64_t sigwait_set;      /* signal lock: what it waits for in the kernel, on its M; 0: not waiting */
+	uint64_t suspend_open;     /* signal lock: while suspended, what suspend_mask lets through */
+	uint64_t suspend_mask;     /* owner task */
 	void *altstack_sp;         /* sigaltstack of the task */
 	size_t altstack_size;
+
+	void *clear_tid; /* set_tid_address; valid if clears_tid */
 
 	void *task_local; /* api/ */
 };

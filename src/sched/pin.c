@@ -6,6 +6,8 @@
 #include "sched/tcb.h"
 #include <errno.h>
 
+void (*grt__pin_end_hook)(struct g *gp);
+
 static void pin_here(struct m *mp, struct g *gp)
 {
 	if (!gp->pinned) {
@@ -75,8 +77,8 @@ int grt__pin_robust(void)
 	struct m *mp = grt__enter();
 	struct g *gp = grt__self.g;
 	pin_here(mp, gp);
-	if (!gp->robust) {
-		gp->robust = 1;
+	if (gp->robust == ROBUST_NONE) {
+		gp->robust = ROBUST_BLOCK;
 		grt__tcb_robust_register(gp->tcb);
 	}
 	grt__leave();
@@ -95,8 +97,10 @@ int grt__pin_clean_tid(void)
 
 bool grt__pin_end(struct m *mp, struct g *gp)
 {
+	if (grt_unlikely(gp->robust == ROBUST_OWN || gp->clears_tid))
+		grt__pin_end_hook(gp);
 	if (gp->robust) {
-		gp->robust = 0;
+		gp->robust = ROBUST_NONE;
 		/* Waiters of a priority-inheriting one are the kernel's to hand over: at the end of the thread. */
 		if (grt__tcb_robust_end(gp, mp->tid))
 			mp->ends_with_g = 1;
@@ -108,7 +112,8 @@ bool grt__pin_end(struct m *mp, struct g *gp)
 
 void grt__pin_fork_child(struct m *mp, struct g *gp)
 {
-	gp->robust = 0; /* what the parent holds is the parent's */
+	gp->robust = ROBUST_NONE; /* what the parent holds is the parent's */
+	gp->clears_tid = 0;
 	gp->pin_wanted = 0;
 	if (gp->pinned)
 		gp->pinned_tid = mp->tid;

@@ -34,6 +34,9 @@ int grt__pin_clean_tid(void);
 void grt__pin_asked(struct m *mp, struct g *gp);
 /* A dying task, critical. True: its M must end. */
 bool grt__pin_end(struct m *mp, struct g *gp);
+/* A dying task, critical, with a robust list or a tid address of the program's own (shim/exit_words.c): does what the kernel does
+ * with them at a thread's end. */
+extern void (*grt__pin_end_hook)(struct g *gp);
 void grt__pin_fork_child(struct m *mp, struct g *gp);
 
 #endif

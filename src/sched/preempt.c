@@ -10,6 +10,7 @@
 #include "sched/cancel.h"
 #include "sched/proc.h"
 #include "sched/signal.h"
+#include <errno.h>
 #include <link.h>
 
 uint32_t grt__preempt_off, grt__preempt_stress;
@@ -82,10 +83,23 @@ static int note_text(struct dl_phdr_info *info, size_t size, void *arg)
 	return 0;
 }
 
+static void on_runtime_signal(int sig, siginfo_t *info, void *uc);
+
 void grt__preempt_kick(struct m *mp)
 {
 	if (mp->tid)
-		grt__sys_tgkill(grt__sched.pid, mp->tid, GRT_SIGRT);
+		grt__kick_tid(mp->tid);
+}
+
+void grt__kick_tid(int tid)
+{
+	if (grt__sys_tgkill(grt__sched.pid, tid, GRT_SIGRT) == -EAGAIN && grt__signal_urgent_on())
+		grt__sys_tgkill(grt__sched.pid, tid, SIGURG);
+}
+
+void grt__preempt_signal(int sig, siginfo_t *info, void *uc)
+{
+	on_runtime_signal(sig, info, uc);
 }
 
 /* On the buffer's small stack, critical, everything but the runtime's signal blocked. */
@@ -173,9 +187,12 @@ static bool wait_for_libc(struct m *mp, uintptr_t pc)
 static void on_runtime_signal(int sig, siginfo_t *info, void *uc)
 {
 	(void)sig;
-	(void)info;
 	grt__broadcast_run();
 	struct g *gp = grt__self.g;
+	if (info->si_code == SI_TIMER && grt__signal_timer_hook) {
+		grt__signal_timer_hook(info);
+		return;
+	}
 	if (!gp || gp->is_g0)
 		return;
 	bool pending = grt_load_seqcst(&gp->sigpending);
@@ -187,6 +204,7 @@ static void on_runtime_signal(int sig, siginfo_t *info, void *uc)
 	struct m *mp = grt__self.m;
 	grt__self.crit = 1;
 	grt_barrier();
+	gp->suspend_kick = 1;
 	if (grt_unlikely(grt__cancel_due_async()) && !grt__self.in_vfork) {
 		if (pending)
 			grt__signal_flush_queue(mp, gp, grt__uc_mask(uc));

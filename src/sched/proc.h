@@ -136,10 +136,12 @@ void grt__sysmon_fork_child(void);
 
 /* ---- preempt.c ---- */
 void grt__preempt_init(void);
-void grt__preempt_kick(struct m *mp); /* sends the runtime's signal */
-extern uint32_t grt__preempt_stress;  /* GODEBUG=preemptstress=1 */
-extern uint32_t grt__preempt_off;     /* GODEBUG=asyncpreemptoff=1 */
-#define GRT_SIGRT 33                  /* the signal number that libc keeps for itself: no program can block or see it */
+void grt__preempt_kick(struct m *mp);                         /* sends the runtime's signal */
+void grt__kick_tid(int tid);                                  /* the same, to a thread of ours */
+void grt__preempt_signal(int sig, siginfo_t *info, void *uc); /* its handler */
+extern uint32_t grt__preempt_stress;                          /* GODEBUG=preemptstress=1 */
+extern uint32_t grt__preempt_off;                             /* GODEBUG=asyncpreemptoff=1 */
+#define GRT_SIGRT 33 /* the signal number that libc keeps for itself: no program can block or see it */
 
 /* ---- timer.c ---- */
 /* Owner M, critical, no locks: fires what is due. Returns the time of the next or GRT_FOREVER. */

@@ -15,6 +15,7 @@ enum { SI_PUT_OFF = -61 };
 
 void (*grt__signal_crash_hook)(int sig, siginfo_t *info, void *ucontext);
 bool grt__signal_crash_on = true;
+void (*grt__signal_timer_hook)(const siginfo_t *info);
 
 /* The program's dispositions. Four versions each: a handler that reads one is not disturbed by the next writers. */
 static struct {
@@ -36,6 +37,35 @@ static struct grt_ksigaction *action_of(int sig)
 }
 
 static void sig_entry(int sig, siginfo_t *info, void *uc);
+static void kernel_action(int sig, const struct grt_ksigaction *user, struct grt_ksigaction *k);
+
+/* ---- SIGURG for the runtime's signal ---- */
+
+static uint32_t urgent; /* atomic */
+
+static bool urgent_free(void)
+{
+	void *handler = action_of(SIGURG)->handler;
+	return handler == SIG_DFL || handler == SIG_IGN;
+}
+
+bool grt__signal_urgent_on(void)
+{
+	if (!urgent_free())
+		return false;
+	if (!grt_load_acquire(&urgent)) {
+		struct grt_ksigaction k;
+		grt_store_seqcst(&urgent, 1);
+		kernel_action(SIGURG, action_of(SIGURG), &k);
+		grt__sys_sigaction(SIGURG, &k, NULL);
+	}
+	return true;
+}
+
+uint64_t grt__signal_urgent_bit(void)
+{
+	return urgent_free() ? BIT(SIGURG) : 0;
+}
 
 /* ---- masks ---- */
 
@@ -200,7 +230,7 @@ int grt__signal_send(struct g *gp, int sig, const siginfo_t *info)
 		return -EINVAL;
 	if (sig == 0)
 		return 0;
-	bool task = grt__self.g != NULL;
+	bool task = grt__self.g && !grt__self.g->is_g0; /* sysmon sends the signals of timers */
 	if (task)
 		grt__enter();
 	grt_lock(&signal_lock);
@@ -224,8 +254,9 @@ int grt__signal_send(struct g *gp, int sig, const siginfo_t *info)
 		*tail = n;
 	}
 	grt_store_seqcst(&gp->sigpending, 1);
+	bool open = (gp->suspend_open & BIT(sig)) != 0;
 	grt_unlock(&signal_lock);
-	if (n && !(gp->sigmask & BIT(sig)))
+	if (n && (!(gp->sigmask & BIT(sig)) || open))
 		prod(gp);
 	if (n && gp == grt__self.g && task)
 		grt__self.attention |= ATTN_SIGNAL;
@@ -304,6 +335,54 @@ void grt__sigwait_end(void)
 	grt__leave();
 }
 
+bool grt__suspend_begin(uint64_t mask)
+{
+	struct g *gp = grt__self.g;
+	uint64_t all = ~0ull;
+	bool due = false;
+	mask &= ~(GRT_MASK_LIBC | BIT(SIGKILL) | BIT(SIGSTOP));
+	grt__block_enter(true);
+	grt__sys_sigprocmask(SIG_SETMASK, &all, NULL); /* for this section only: M's kmask stays */
+	grt_lock(&signal_lock);
+	for (struct g_signal *n = gp->sigqueue; n; n = n->next)
+		due |= !(mask & BIT(n->info.si_signo));
+	if (!due) {
+		gp->suspend_open = ~mask;
+		gp->suspend_mask = mask;
+		gp->suspended = 1;
+		gp->suspend_kick = 0;
+	}
+	grt_unlock(&signal_lock);
+	if (due) {
+		grt__sys_sigprocmask(SIG_SETMASK, &gp->sigmask, NULL);
+		grt__block_exit();
+	}
+	return !due;
+}
+
+/* Signals blocked. */
+static void end_suspend(struct g *gp)
+{
+	gp->suspended = 0;
+	grt_store_relaxed(&gp->suspend_open, 0); /* who saw it still only kicks once too often */
+}
+
+bool grt__suspend_end(void)
+{
+	struct g *gp = grt__self.g;
+	if (gp->suspended) { /* else a handler ran, and its end has set the mask */
+		end_suspend(gp);
+		grt__sys_sigprocmask(SIG_SETMASK, &gp->sigmask, NULL);
+	}
+	/* The kick left them queued, for the call's mask did not matter to it. */
+	if (grt_load_relaxed(&gp->sigqueue)) {
+		grt_store_seqcst(&gp->sigpending, 1);
+		grt__self.attention |= ATTN_SIGNAL;
+	}
+	grt__block_exit();
+	return gp->suspend_kick;
+}
+
 /* ---- the program's handlers ---- */
 
 /* A kick that met a critical section which ends without grt__leave comes again. */
@@ -366,6 +445,11 @@ GRT_NORETURN static void dispatch(int sig, siginfo_t *info, void *vuc, const str
 {
 	struct g *gp = grt__self.g;
 	ucontext_t *uc = vuc;
+	if (gp->suspended) { /* the handler runs with the call's mask, and goes back to the task's */
+		end_suspend(gp);
+		mask = gp->suspend_mask;
+		grt__uc_mask(uc) = gp->sigmask;
+	}
 	mask |= act->mask;
 	if (!(act->flags & SA_NODEFER))
 		mask |= BIT(sig);
@@ -441,6 +525,10 @@ static void sig_entry(int sig, siginfo_t *info, void *uc)
 	struct grt_ksigaction act = *action_of(sig);
 	struct g *gp = grt__self.g;
 	bool sync = synchronous(sig, info);
+	if (sig == SIGURG && (act.handler == SIG_DFL || act.handler == SIG_IGN)) {
+		grt__preempt_signal(sig, info, uc);
+		return;
+	}
 	if (act.handler == SIG_IGN && !sync)
 		return;
 	if (act.handler == SIG_DFL || act.handler == SIG_IGN) {
@@ -486,6 +574,10 @@ static void kernel_action(int sig, const struct grt_ksigaction *user, struct grt
 	*k = *user;
 	k->flags |= SA_RESTORER_FLAG;
 	k->restorer = (void *)grt__sigrestorer;
+	if (!own && sig == SIGURG && grt_load_acquire(&urgent)) {
+		own = true;
+		k->flags = SA_RESTORER_FLAG | SA_RESTART;
+	}
 	if (!own && !report)
 		return;
 	k->handler = (void *)sig_entry;
@@ -623,32 +715,10 @@ static void find_taker(struct g *gp, void *arg)
 		t->gp = gp;
 }
 
-/* A real-time signal needs a place in the queue that all processes of a user share (RLIMIT_SIGPENDING), a standard one does not.
- * sysmon blocks them all, and the bell shows what is pending for it. */
-enum { RING_SIGNAL = SIGURG };
-static uint32_t rung;
-
-void grt__signal_bell_ring(void)
-{
-	grt__signal_bell_all();
-	grt__sys_tgkill(grt__sched.pid, grt__sched.sysmon_tid, RING_SIGNAL);
-	grt_store_seqcst(&rung, 1); /* after it: who sees this finds the signal */
-}
-
-/* sysmon: takes back what was sent to it alone; the kernel gives that before one for the process. */
-static bool ring_answered(void)
-{
-	uint64_t set = BIT(RING_SIGNAL);
-	struct timespec now = {0, 0};
-	return grt_xchg_seqcst(&rung, 0) && grt__sys4(SYS_rt_sigtimedwait, &set, NULL, &now, 8) == RING_SIGNAL;
-}
-
 /* sysmon: something is pending that no running kernel thread takes. */
 void grt__signal_bell(short revents)
 {
 	struct taker t = {0};
-	if (ring_answered())
-		return;
 	if (!(revents & 1 /* POLLIN */)) {
 		bell_fd = -1; /* the program closed it: process-directed signals wait for a task to run */
 		grt__signal_bell_open();
@@ -710,8 +780,12 @@ static uint32_t signal_all(int self)
 			for (const char *p = d->name; *p >= '0' && *p <= '9'; p++)
 				tid = tid * 10 + (*p - '0');
 			at += d->reclen;
-			if (tid && tid != self && grt__sys_tgkill(grt__sys_getpid(), tid, GRT_SIGRT) == 0)
-				n++;
+			if (!tid || tid == self)
+				continue;
+			long r = grt__sys_tgkill(grt__sys_getpid(), tid, GRT_SIGRT);
+			if (r == -EAGAIN && grt__signal_urgent_on())
+				r = grt__sys_tgkill(grt__sys_getpid(), tid, SIGURG);
+			n += r == 0;
 		}
 	if (dir >= 0)
 		grt__sys_close(dir);

@@ -34,6 +34,8 @@ int grt__signal_action(int sig, const struct grt_ksigaction *act, struct grt_ksi
 int grt__signal_mask(int how, const uint64_t *set, uint64_t *old);
 /* Queues a thread-directed signal. 0, -ESRCH, -EAGAIN, -EINVAL. Any thread. */
 int grt__signal_send(struct g *gp, int sig, const siginfo_t *info);
+/* On sysmon, from its handler of the runtime's signal: a timer's signal for a task (shim/timer.c). */
+extern void (*grt__signal_timer_hook)(const siginfo_t *info);
 /* Any thread. Makes another task look at what waits for it: at once if it is parked, and if it is running if `kick`, else before it
  * parks. */
 void grt__signal_prod(struct g *gp, bool kick);
@@ -45,6 +47,14 @@ uint64_t grt__signal_queued(struct g *gp);
  * signals of the set sent to the task's M until grt__sigwait_end. The call must follow inside a blocking section. */
 int grt__sigwait_begin(uint64_t set, siginfo_t *info);
 void grt__sigwait_end(void);
+/*
+ * Task, around a system call that waits with a mask of its own (sigsuspend, ppoll). Directed signals that this mask lets through may be
+ * queued on the task while its own mask blocks them. begin enters a blocking section with everything blocked, the runtime's signal
+ * too, until the call itself opens its mask: so whoever queues one from then on ends the call by a kick. False, and no
+ * section: one is queued already. end leaves the section; true: there was a kick, which is no reason for EINTR.
+ */
+bool grt__suspend_begin(uint64_t mask);
+bool grt__suspend_end(void);
 /* A parked task runs again without having been woken. */
 void grt__interrupt(struct g *gp);
 /* The calling task's mask was changed behind our back by libc (siglongjmp): note it. */
@@ -57,8 +67,6 @@ int grt__signal_high_fd(int fd);
 void grt__signal_bell_close(void);
 void grt__signal_bell_all(void);
 int grt__signal_bell_fd(void);
-/* Wakes sysmon where the runtime's signal cannot be sent. */
-void grt__signal_bell_ring(void);
 void grt__signal_bell(short revents);
 /* In a child of fork that has made no thread: what its M may block while the task is parked. */
 uint64_t grt__signal_alone_mask(void);
@@ -66,6 +74,16 @@ void grt__signal_fork_child(struct m *mp);
 /* The default action's report (observe/), called before a fatal signal takes its default action. */
 extern void (*grt__signal_crash_hook)(int sig, siginfo_t *info, void *ucontext);
 extern bool grt__signal_crash_on; /* install our handler for fatal signals left at default */
+
+/*
+ * The kernel refuses a real-time signal, the runtime's too, when the user's processes together have as many queued as
+ * RLIMIT_SIGPENDING allows. Then SIGURG stands in, which is never refused and which nobody minds: with the program's own default
+ * action, or ignored, the kernel's handler for it is ours from then on, and means the same. False: the program has a handler for it. Any
+ * thread.
+ */
+bool grt__signal_urgent_on(void);
+/* To be opened where sysmon waits. */
+uint64_t grt__signal_urgent_bit(void);
 
 /* Sends gp's queued signals that `mask` lets through to its own kernel thread. All signals blocked, critical. True if one of them
  * has a handler without SA_RESTART. */

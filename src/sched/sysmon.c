@@ -7,8 +7,7 @@
  *   - makes Ms; keeps the promise to look at timers; is the bell for signals that nobody takes (signal.c).
  *
  * While work waits or tasks are being switched it looks every 20 us at first and backs off to 10 ms; otherwise it sleeps in ppoll
- * until a promise, a bell, or grt__sysmon_wake (the runtime's signal, unblocked only inside ppoll, so never lost; the bell, if the
- * user's queue of signals is full).
+ * until a promise, a bell, or grt__sysmon_wake (the runtime's signal, unblocked only inside ppoll, so never lost).
  */
 #include "os/os.h"
 #include "sched/clock.h"
@@ -41,9 +40,8 @@ static struct m sysmon_m; /* for the signal entry: FS base of this thread finds 
 void grt__sysmon_wake(void)
 {
 	/* Only the one that ends the sleep sends; the exchange pairs with the store in sleep_deep. */
-	if (grt_load_relaxed(&sched.sysmon_asleep) && grt_xchg_seqcst(&sched.sysmon_asleep, 0) && sched.sysmon_tid &&
-	    grt__sys_tgkill(sched.pid, sched.sysmon_tid, GRT_SIGRT) < 0)
-		grt__signal_bell_ring();
+	if (grt_load_relaxed(&sched.sysmon_asleep) && grt_xchg_seqcst(&sched.sysmon_asleep, 0) && sched.sysmon_tid)
+		grt__kick_tid(sched.sysmon_tid);
 }
 
 void grt__sysmon_promise(int64_t when)
@@ -187,7 +185,7 @@ static bool rouse(int64_t now)
 
 static void wait_until(int64_t deadline)
 {
-	uint64_t mask = ~(1ull << (GRT_SIGRT - 1));
+	uint64_t mask = ~(1ull << (GRT_SIGRT - 1) | grt__signal_urgent_bit()), all = ~0ull;
 	struct timespec ts, *tsp = NULL;
 	/* negative ones are left out */
 	struct pollfd fds[] = {{.fd = grt__signal_bell_fd(), .events = POLLIN}, {.fd = grt__clock_fd(), .events = POLLIN}};
@@ -199,7 +197,11 @@ static void wait_until(int64_t deadline)
 		ts.tv_nsec = left % 1000000000;
 		tsp = &ts;
 	}
-	if (grt__sys5(SYS_ppoll, fds, GRT_COUNT(fds), tsp, &mask, 8) <= 0)
+	long r = grt__sys5(SYS_ppoll, fds, GRT_COUNT(fds), tsp, &mask, 8);
+	/* The program's handler for SIGURG may have come meanwhile, and its signal been put off, which leaves a mask behind. */
+	if (r == -EINTR && mask != ~(1ull << (GRT_SIGRT - 1)))
+		grt__sys_sigprocmask(SIG_SETMASK, &all, NULL);
+	if (r <= 0)
 		return;
 	if (fds[0].revents)
 		grt__signal_bell(fds[0].revents);

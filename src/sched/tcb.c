@@ -613,14 +613,24 @@ void grt__tcb_set_tid(struct g *gp, int tid)
 	FIELD(gp->tcb, int, tid) = tid;
 }
 
+void *grt__tcb_robust_list(void *tcb)
+{
+	return &FIELD(tcb, char, robust_head);
+}
+
+int32_t *grt__tcb_tid_word(void *tcb)
+{
+	return &FIELD(tcb, int32_t, tid);
+}
+
 void grt__tcb_robust_register(void *tcb)
 {
-	grt__sys2(SYS_set_robust_list, &FIELD(tcb, char, robust_head), 24);
+	grt__sys2(SYS_set_robust_list, grt__tcb_robust_list(tcb), 24);
 }
 
 enum { PI_BIT = 1, MOST_ROBUST = 2048 };
 
-static void owner_died(uintptr_t entry, long offset, int tid)
+void grt__tcb_owner_died(uintptr_t entry, long offset, int tid)
 {
 	uint32_t *word = (uint32_t *)((entry & ~(uintptr_t)PI_BIT) + (uintptr_t)offset);
 	uint32_t old = grt_load_acquire(word);
@@ -641,7 +651,7 @@ bool grt__tcb_robust_end(struct g *gp, int tid)
 	for (int n = 0; (entry & ~(uintptr_t)PI_BIT) != (uintptr_t)head && n < MOST_ROBUST; n++) {
 		uintptr_t next = *(uintptr_t *)(entry & ~(uintptr_t)PI_BIT); /* before its next owner may write there */
 		pi |= (entry & PI_BIT) != 0;
-		owner_died(entry, (long)head[1], tid);
+		grt__tcb_owner_died(entry, (long)head[1], tid);
 		entry = next;
 	}
 	head[0] = (uintptr_t)head; /* the block's next life starts with an empty list */

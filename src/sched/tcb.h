@@ -80,6 +80,10 @@ void grt__tcb_set_tid(struct g *gp, int tid);
 
 /* The robust list of the block at tcb becomes the calling kernel thread's. */
 void grt__tcb_robust_register(void *tcb);
+void *grt__tcb_robust_list(void *tcb);
+int32_t *grt__tcb_tid_word(void *tcb);
+/* The robust futex of `entry` (offset bytes on) was held by tid, which ended. Wakes one of the kernel's waiters. */
+void grt__tcb_owner_died(uintptr_t entry, long offset, int tid);
 /* What the kernel does with a robust list when a thread (tid) ends. True: a priority-inheriting one was in it. */
 bool grt__tcb_robust_end(struct g *gp, int tid);
 /* ---- cancellation (cancel.h) ---- */

@@ -159,7 +159,6 @@ static bool harmless(int option)
 	case PR_GET_SPECULATION_CTRL:
 	case PR_GET_TAGGED_ADDR_CTRL:
 	case PR_GET_THP_DISABLE:
-	case PR_GET_TID_ADDRESS:
 	case PR_GET_TIMERSLACK:
 	case PR_GET_TIMING:
 	case PR_GET_TSC:
@@ -186,6 +185,8 @@ static long on_prctl(int option, unsigned long a)
 			get_name(gp, (char *)a);
 		return 0;
 	}
+	if (option == PR_GET_TID_ADDRESS)
+		return grt__get_tid_address((void **)a);
 	if (!harmless(option))
 		grt__pin(gp);
 	return GRT_KSTATE_REAL;
@@ -428,11 +429,20 @@ static long pin_self(void)
 	return GRT_KSTATE_REAL;
 }
 
-long grt__kstate_syscall(long nr, long *a, long *b)
+long grt__kstate_syscall(long nr, long *a, long *b, const long *c)
 {
 	switch (nr) {
 	case SYS_prctl:
 		return on_prctl((int)*a, (unsigned long)*b);
+	case SYS_timer_create:
+	case SYS_timer_delete:
+		return grt__timer_syscall(nr, *a, *b, *c);
+	case SYS_get_robust_list:
+		return grt__get_robust_list((pid_t)*a, (void **)*b, (size_t *)*c);
+	case SYS_set_robust_list:
+		return grt__set_robust_list((void *)*a, (size_t)*b);
+	case SYS_set_tid_address:
+		return grt__set_tid_address((void *)*a);
 	case SYS_sched_getaffinity:
 	case SYS_sched_getscheduler:
 	case SYS_sched_getparam:
@@ -466,7 +476,6 @@ long grt__kstate_syscall(long nr, long *a, long *b)
 	case SYS_setresuid:
 	case SYS_setresgid:
 	case SYS_setgroups:
-	case SYS_set_robust_list:
 	case SYS_keyctl:
 		return pin_self();
 	default:

@@ -4,6 +4,8 @@
  */
 #include "api/boot.h"
 #include "shim/shim.h"
+#include <sched.h>
+#include <stdarg.h>
 
 /* The fork without handlers: the child's runtime is told by us. */
 GRT_EXPORT pid_t _Fork(void)
@@ -13,6 +15,47 @@ GRT_EXPORT pid_t _Fork(void)
 		grt__fork_child();
 	return pid;
 }
+
+struct clone_start {
+	int (*fn)(void *);
+	void *arg;
+};
+
+static int clone_begin(void *p)
+{
+	struct clone_start *s = p;
+	grt__fork_child();
+	return s->fn(s->arg);
+}
+
+/*
+ * A child with memory of its own is that of a fork without handlers. One that borrows ours while we wait is that of a vfork. A
+ * thread (CLONE_VM alone) is as foreign as it is to libc, and must have a thread block of its own, as libc demands too.
+ */
+GRT_EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
+{
+	va_list ap;
+	va_start(ap, arg);
+	void *ptid = va_arg(ap, void *), *tls = va_arg(ap, void *), *ctid = va_arg(ap, void *);
+	va_end(ap);
+	if (!grt__on_task())
+		return REAL(clone)(fn, stack, flags, arg, ptid, tls, ctid);
+	if (!(flags & CLONE_VM)) {
+		struct clone_start s = {fn, arg};
+		return REAL(clone)(fn ? clone_begin : NULL, stack, flags, &s, ptid, tls, ctid);
+	}
+	if (!(flags & CLONE_VFORK))
+		return REAL(clone)(fn, stack, flags, arg, ptid, tls, ctid);
+	(void)REAL(clone);
+	grt__block_enter(true);
+	grt__self.in_vfork = 1;
+	int pid = grt__real_clone(fn, stack, flags, arg, ptid, tls, ctid), error = errno;
+	grt__self.in_vfork = 0;
+	grt__block_exit();
+	errno = error;
+	return pid;
+}
+GRT_ALIAS(__clone, clone);
 
 GRT_EXPORT int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
                            const posix_spawnattr_t *attr, char *const argv[], char *const envp[])

@@ -2,12 +2,15 @@
  * <signal.h>, and what of <setjmp.h> and <ucontext.h> changes the mask. The program sees its own dispositions and masks; the kernel's
  * are sched/signal.c's.
  */
+#include "os/os.h"
 #include "sched/signal.h"
 #include "sched/proc.h"
 #include "sched/task.h"
+#include "shim/kstate.h"
 #include "shim/shim.h"
 #include <setjmp.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
 
 extern int __sigaction(int sig, const struct sigaction *act, struct sigaction *old);
@@ -224,6 +227,119 @@ int grt__swapcontext(ucontext_t *oucp, const ucontext_t *ucp, greg_t *sp)
 	oucp->uc_mcontext.gregs[REG_RIP] = *sp;
 	oucp->uc_mcontext.gregs[REG_RSP] = (greg_t)(sp + 1);
 	return setcontext(ucp);
+}
+
+/* ---- by the id of a thread ---- */
+
+/* The task that `tid` of our process means, or NULL: the kernel's, if any. */
+static struct g *task_of_tid(pid_t pid, pid_t tid)
+{
+	return booted() && pid == grt__sys_getpid() ? grt__g_of_tid(tid) : NULL;
+}
+
+static int send_by_tid(struct g *gp, int sig, const siginfo_t *given)
+{
+	siginfo_t info;
+	if (given) {
+		memcpy(&info, given, sizeof info);
+	} else {
+		memset(&info, 0, sizeof info);
+		info.si_code = SI_TKILL;
+		info.si_pid = getpid();
+		info.si_uid = getuid();
+	}
+	return grt__signal_send(gp, sig, &info);
+}
+
+GRT_EXPORT int tgkill(pid_t pid, pid_t tid, int sig)
+{
+	struct g *gp = task_of_tid(pid, tid);
+	if (gp)
+		return grt__shim_errno(send_by_tid(gp, sig, NULL));
+	return REAL(tgkill)(pid, tid, sig);
+}
+
+static long mask_syscall(int how, const uint64_t *set, uint64_t *old, size_t size)
+{
+	return size == sizeof *set ? grt__signal_mask(how, set, old) : -EINVAL;
+}
+
+static long pending_syscall(uint64_t *set, size_t size)
+{
+	long r = grt__sys2(SYS_rt_sigpending, set, size);
+	if (r == 0 && size == sizeof *set)
+		*set |= grt__signal_queued(grt__self.g) & grt__self.g->sigmask;
+	return r;
+}
+
+/* libc's functions have their own result and errno. */
+static long result(long r)
+{
+	return r < 0 ? -errno : r;
+}
+
+static long wait_syscall(const uint64_t *set, siginfo_t *info, const struct timespec *timeout, size_t size)
+{
+	sigset_t s;
+	if (size != sizeof *set)
+		return -EINVAL;
+	set_of(&s, *set);
+	return result(sigtimedwait(&s, info, timeout));
+}
+
+static long suspend_syscall(const uint64_t *mask, size_t size)
+{
+	sigset_t s;
+	if (size != sizeof *mask)
+		return -EINVAL;
+	set_of(&s, *mask);
+	return result(sigsuspend(&s));
+}
+
+bool grt__signal_syscall(long nr, const long a[4], long *r)
+{
+	struct g *gp = NULL;
+	switch (nr) {
+	case SYS_tgkill:
+	case SYS_rt_tgsigqueueinfo:
+		gp = task_of_tid((pid_t)a[0], (pid_t)a[1]);
+		if (gp)
+			*r = send_by_tid(gp, (int)a[2], nr == SYS_tgkill ? NULL : (const siginfo_t *)a[3]);
+		return gp != NULL;
+	case SYS_tkill:
+		gp = task_of_tid(grt__sys_getpid(), (pid_t)a[0]);
+		if (gp)
+			*r = send_by_tid(gp, (int)a[1], NULL);
+		return gp != NULL;
+	case SYS_rt_sigaction:
+		*r = a[3] == 8
+		         ? grt__signal_action((int)a[0], (const struct grt_ksigaction *)a[1], (struct grt_ksigaction *)a[2])
+		         : -EINVAL;
+		return true;
+	default:
+		break;
+	}
+	if (!grt__on_task())
+		return false;
+	switch (nr) {
+	case SYS_rt_sigprocmask:
+		*r = mask_syscall((int)a[0], (const uint64_t *)a[1], (uint64_t *)a[2], (size_t)a[3]);
+		return true;
+	case SYS_rt_sigpending:
+		*r = pending_syscall((uint64_t *)a[0], (size_t)a[1]);
+		return true;
+	case SYS_rt_sigtimedwait:
+		*r = wait_syscall((const uint64_t *)a[0], (siginfo_t *)a[1], (const struct timespec *)a[2], (size_t)a[3]);
+		return true;
+	case SYS_rt_sigsuspend:
+		*r = suspend_syscall((const uint64_t *)a[0], (size_t)a[1]);
+		return true;
+	case SYS_sigaltstack:
+		*r = grt__signal_altstack((const stack_t *)a[0], (stack_t *)a[1]);
+		return true;
+	default:
+		return false;
+	}
 }
 
 static void note_jump(struct __jmp_buf_tag *env)

@@ -8,12 +8,14 @@
  * table had enough, the kernel is not called, and where it had nothing the call costs what it costs today. A wake by the
  * instruction does not reach our table; who inlines the wake inlines the wait.
  */
+#include "api/boot.h"
 #include "os/os.h"
 #include "shim/kstate.h"
 #include "shim/shim.h"
 #include "sync/futex.h"
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
 
@@ -292,8 +294,6 @@ static enum blocks blocks(long nr)
 	case SYS_accept4:
 	case SYS_wait4:
 	case SYS_waitid:
-	case SYS_rt_sigtimedwait:
-	case SYS_rt_sigsuspend:
 	case SYS_futex_waitv:
 	case SYS_semop:
 	case SYS_semtimedop:
@@ -347,6 +347,18 @@ static enum blocks blocks(long nr)
 	}
 }
 
+/* Makes a process that goes on here, with memory of its own. */
+static bool is_fork(long nr, long a)
+{
+#ifdef SYS_fork
+	if (nr == SYS_fork)
+		return true;
+#endif
+	if (nr == SYS_clone3)
+		return a && !(*(const uint64_t *)a & CLONE_VM);
+	return nr == SYS_clone && !(a & CLONE_VM);
+}
+
 /* libc's is variadic; all six arguments are passed on whether given or not, as its assembly does. */
 GRT_EXPORT long grt__syscall(long nr, long a, long b, long c, long d, long e, long f) __asm__("syscall");
 long grt__syscall(long nr, long a, long b, long c, long d, long e, long f)
@@ -357,6 +369,15 @@ long grt__syscall(long nr, long a, long b, long c, long d, long e, long f)
 		struct futex_call call = {(uint32_t *)a, (int)b, (int)c, d, (uint32_t *)e, (uint32_t)f};
 		return call_futex(&call);
 	}
+	if (is_fork(nr, a)) { /* no handlers of atfork run */
+		long pid = REAL(syscall)(nr, a, b, c, d, e, f);
+		if (pid == 0)
+			grt__fork_child();
+		return pid;
+	}
+	long args[] = {a, b, c, d}, r;
+	if (grt__signal_syscall(nr, args, &r))
+		return r < 0 ? grt__shim_errno((int)r) : r;
 	if (grt__on_task()) {
 		if (nr == SYS_gettid)
 			return grt__self.g->tid;
@@ -367,7 +388,7 @@ long grt__syscall(long nr, long a, long b, long c, long d, long e, long f)
 		enum blocks how = blocks(nr);
 		if (how != NEVER)
 			return GRT_BLOCKING(long, how == USUALLY, REAL(syscall)(nr, a, b, c, d, e, f));
-		long r = grt__kstate_syscall(nr, &a, &b);
+		r = grt__kstate_syscall(nr, &a, &b, &c);
 		if (r != GRT_KSTATE_REAL)
 			return grt__shim_errno((int)r);
 	}

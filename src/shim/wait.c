@@ -6,9 +6,6 @@
 #include "shim/shim.h"
 #include <string.h>
 
-int __xpg_sigpause(int sig);
-int __sigpause(int sig_or_mask, int is_sig);
-
 /* ---- children ---- */
 
 GRT_EXPORT pid_t wait(int *status)
@@ -89,32 +86,9 @@ GRT_EXPORT int sigtimedwait(const sigset_t *set, siginfo_t *info, const struct t
 	return wait_for_signal(set, info, timeout);
 }
 
-GRT_EXPORT int sigsuspend(const sigset_t *mask)
-{
-	return GRT_BLOCKING(int, true, REAL(sigsuspend)(mask));
-}
-GRT_ALIAS(__sigsuspend, sigsuspend);
-
 GRT_EXPORT int pause(void)
 {
 	return GRT_BLOCKING(int, true, REAL(pause)());
-}
-
-/* The symbol "sigpause" is BSD's, which takes a mask; signal.h maps the name to X/Open's, which takes a signal. */
-int grt__bsd_sigpause(int mask) __asm__("sigpause");
-GRT_EXPORT int grt__bsd_sigpause(int mask)
-{
-	return GRT_BLOCKING(int, true, REAL(sigpause)(mask));
-}
-
-GRT_EXPORT int __xpg_sigpause(int sig)
-{
-	return GRT_BLOCKING(int, true, REAL(__xpg_sigpause)(sig));
-}
-
-GRT_EXPORT int __sigpause(int sig_or_mask, int is_sig)
-{
-	return GRT_BLOCKING(int, true, REAL(__sigpause)(sig_or_mask, is_sig));
 }
 
 /* ---- System V ---- */

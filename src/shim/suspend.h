@@ -1,0 +1,24 @@
+/*
+ * Calls that wait with a signal mask of their own: sigsuspend, ppoll and their kin.
+ */
+#ifndef GRT_SHIM_SUSPEND_H
+#define GRT_SHIM_SUSPEND_H
+
+#include "shim/shim.h"
+
+/* What the libc function is given; the fields that it uses. */
+struct grt_suspend {
+	int (*call)(const struct grt_suspend *);
+	uint64_t mask;
+	sigset_t set;                   /* of mask, without the signals that are not the program's */
+	const struct timespec *timeout; /* relative; NULL: none */
+	bool looks;                     /* it is about descriptors: with no timeout it finds those that are ready */
+	int n, fd;
+	void *p[3];
+	size_t size;
+};
+
+/* On a task: fills in mask and set, and makes the call. Its result and errno. */
+int grt__suspend(struct grt_suspend *s, const sigset_t *mask);
+
+#endif
