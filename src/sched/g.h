@@ -110,6 +110,7 @@ struct m {
 	struct g *lockedg;
 	uint8_t
 		ends_with_g; /* the kernel's state of this thread was changed for lockedg: nobody else may have it; owner M */
+	uint8_t alone;   /* asleep with the only task's mask, no lock held (m.c); owner M */
 	uint8_t ending;  /* lockedg is dead: the thread ends as soon as it is on g0; owner M */
 	struct m *sched_next; /* idle list; sched lock */
 	struct m *all_next;   /* all Ms, never unlinked */

@@ -1,6 +1,7 @@
 #include "os/os.h"
 #include "sched/cputime.h"
 #include "sched/proc.h"
+#include "sched/signal.h"
 #include "sched/stack.h"
 #include "sched/tcb.h"
 #include <errno.h>
@@ -78,11 +79,30 @@ void grt__m_wake(struct m *mp)
 	grt__os_futex_wake(&mp->park_word, 1);
 }
 
+/* A child of fork that has made no thread: one task, one M, and no sysmon to ring the bell. The task's signals come to the M while
+ * it sleeps, and its handler of them (signal.c) makes the task look. */
+static bool alone(void)
+{
+	return grt_unlikely(!grt_load_relaxed(&sched.sysmon_tid));
+}
+
+static long sleep_alone(struct m *mp, int64_t deadline)
+{
+	mp->alone = 1;
+	grt_barrier();
+	grt__m_set_mask(mp, grt__signal_alone_mask());
+	long r = grt__os_futex_wait(&mp->park_word, 0, deadline);
+	grt__m_set_mask(mp, GRT_MASK_ALL);
+	grt_barrier();
+	mp->alone = 0;
+	return r;
+}
+
 /* False: the deadline passed. */
 static bool wait_note(struct m *mp, int64_t deadline)
 {
 	while (grt_xchg_seqcst(&mp->park_word, 0) == 0) {
-		long r = grt__os_futex_wait(&mp->park_word, 0, deadline);
+		long r = alone() ? sleep_alone(mp, deadline) : grt__os_futex_wait(&mp->park_word, 0, deadline);
 		if (r == -ETIMEDOUT && !grt_load_acquire(&mp->park_word))
 			return false;
 	}
@@ -310,7 +330,7 @@ void grt__m_loop(struct m *mp)
 		struct g *gp;
 		if (mp->ending)
 			end(mp);
-		if (mp->lockedg) {
+		if (mp->lockedg && !alone()) { /* alone there is no other M to keep time and hand over a P */
 			grt_assert(!mp->picked);
 			stop_locked(mp);
 			gp = mp->lockedg;

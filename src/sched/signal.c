@@ -95,18 +95,6 @@ static bool queue_opened(struct g *gp)
 	return any;
 }
 
-void grt__signal_note_mask(uint64_t mask)
-{
-	if (!grt__self.g || grt__self.in_vfork)
-		return;
-	struct m *mp = grt__enter();
-	grt__self.g->sigmask = mask & ~GRT_MASK_LIBC;
-	mp->kmask = mask & ~GRT_MASK_LIBC;
-	if (queue_opened(grt__self.g))
-		grt__self.attention |= ATTN_SIGNAL;
-	grt__leave();
-}
-
 int grt__signal_mask(int how, const uint64_t *set, uint64_t *old)
 {
 	struct m *mp = grt__enter();
@@ -141,6 +129,13 @@ int grt__signal_mask(int how, const uint64_t *set, uint64_t *old)
 	return 0;
 }
 
+/* The kernel's mask as well: the task may move before libc's own call. */
+void grt__signal_note_mask(uint64_t mask)
+{
+	if (grt__self.g && !grt__self.in_vfork)
+		grt__signal_mask(SIG_SETMASK, &mask, NULL);
+}
+
 /* crit == 1 with something put off: ends with everything delivered that may be; the caller then drops the count. */
 void grt__signal_deliver(struct m *mp, struct g *gp)
 {
@@ -157,6 +152,15 @@ void grt__signal_deliver(struct m *mp, struct g *gp)
 	grt_barrier();
 	grt__sys_sigprocmask(SIG_SETMASK, &mask, NULL); /* handlers run here */
 	grt__enter();
+}
+
+static struct g *survivor; /* of fork: the child's only task, as long as there is no sysmon */
+
+uint64_t grt__signal_alone_mask(void)
+{
+	if (!survivor || grt_load_relaxed(&survivor->status) != G_WAITING)
+		return GRT_MASK_ALL;
+	return survivor->sigmask;
 }
 
 /* ---- directed signals ---- */
@@ -417,7 +421,10 @@ static void run_handler(int sig, siginfo_t *info, ucontext_t *uc, void (*handler
 	grt__sys_sigprocmask(SIG_SETMASK, &all, NULL);
 	mp = grt__self.m;
 	grt__uc_mask(uc) &= ~GRT_MASK_LIBC;
+	bool opened = (gp->sigmask & ~grt__uc_mask(uc)) != 0;
 	gp->sigmask = mp->kmask = grt__uc_mask(uc);
+	if (opened)
+		grt__signal_bell_all();
 	if (queue_opened(gp)) /* came while the handler had it blocked */
 		grt__self.attention |= ATTN_SIGNAL;
 	kick_again(mp);
@@ -498,6 +505,8 @@ static void put_off(int sig, siginfo_t *info, void *uc)
 		mp->kmask = GRT_MASK_ALL;
 	if (!grt__self.g->is_g0)
 		grt__self.attention |= ATTN_SIGNAL;
+	else if (mp->alone)
+		grt__signal_prod(survivor, true);
 }
 
 /* A kernel thread that is not ours: the program's handler directly, on its own stack. */
@@ -861,8 +870,9 @@ void grt__signal_fork_child(struct m *mp)
 	grt_lock_init(&signal_lock, GRT_RANK_SIGNAL);
 	grt_lock_init(&broadcast_lock, GRT_RANK_NONE);
 	free_nodes = NULL;
-	grt__self.g->sigqueue = NULL;
-	grt__self.g->sigpending = 0;
+	survivor = grt__self.g;
+	survivor->sigqueue = NULL;
+	survivor->sigpending = 0;
 	grt__clock_fork_child();
 	grt__signal_bell_close(); /* a signalfd reports for the process that polls it, but its wait queue is the parent's */
 	(void)mp;

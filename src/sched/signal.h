@@ -14,7 +14,8 @@
  *
  * Masks. A task has a mask; the kernel's mask of an M is changed at a switch only when the two differ. Ms that run no task block
  * everything, and sysmon watches a signalfd that is never read (the bell): when a signal stays pending because every task that
- * would take it is parked, one of these is made to run and the kernel delivers to its M.
+ * would take it is parked, one of these is made to run and the kernel delivers to its M. A child of fork has no sysmon before it makes
+ * a thread: its one M sleeps with its one task's mask, and the handler that comes then makes the task run.
  *
  * Directed signals (pthread_kill) are queued on the G. A parked task is interrupted (grt__interrupt), a running one kicked; whoever
  * runs it delivers by queueing the signal to its own kernel thread.
@@ -72,6 +73,8 @@ void grt__signal_bell_close(void);
 void grt__signal_bell_all(void);
 int grt__signal_bell_fd(void);
 void grt__signal_bell(short revents);
+/* In a child of fork that has made no thread: what its M may block while the task is parked. */
+uint64_t grt__signal_alone_mask(void);
 void grt__signal_fork_child(struct m *mp);
 /* The default action's report (observe/), called before a fatal signal takes its default action. */
 extern void (*grt__signal_crash_hook)(int sig, siginfo_t *info, void *ucontext);

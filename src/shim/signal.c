@@ -1,5 +1,5 @@
 /*
- * <signal.h>, and the jumps of <setjmp.h> that change the mask. The program sees its own dispositions and masks; the kernel's
+ * <signal.h>, and what of <setjmp.h> and <ucontext.h> changes the mask. The program sees its own dispositions and masks; the kernel's
  * are sched/signal.c's.
  */
 #include "os/os.h"
@@ -11,6 +11,7 @@
 #include <setjmp.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <ucontext.h>
 
 extern int __sigaction(int sig, const struct sigaction *act, struct sigaction *old);
 extern sighandler_t bsd_signal(int sig, sighandler_t handler);
@@ -203,6 +204,32 @@ GRT_EXPORT int pthread_sigqueue(pthread_t thread, int sig, const union sigval va
 	if (!booted() || !grt__g_of_pthread((void *)thread))
 		return REAL(pthread_sigqueue)(thread, sig, value);
 	return send_directed(thread, sig, SI_QUEUE, &value);
+}
+
+GRT_EXPORT int setcontext(const ucontext_t *ucp)
+{
+	if (grt__on_task())
+		grt__signal_note_mask(mask_of(&ucp->uc_sigmask));
+	return REAL(setcontext)(ucp);
+}
+
+/* For context.S: libc's function, or NULL if the mask is going to change. */
+void *grt__swapcontext_real(const ucontext_t *ucp);
+void *grt__swapcontext_real(const ucontext_t *ucp)
+{
+	uint64_t now = 0, next = mask_of(&ucp->uc_sigmask);
+	if (!grt__on_task() || (grt__signal_mask(SIG_BLOCK, NULL, &now), now == next))
+		return (void *)REAL(swapcontext);
+	return NULL;
+}
+
+/* oucp was saved in context.S, whose caller's return address is at sp. */
+int grt__swapcontext(ucontext_t *oucp, const ucontext_t *ucp, greg_t *sp);
+int grt__swapcontext(ucontext_t *oucp, const ucontext_t *ucp, greg_t *sp)
+{
+	oucp->uc_mcontext.gregs[REG_RIP] = *sp;
+	oucp->uc_mcontext.gregs[REG_RSP] = (greg_t)(sp + 1);
+	return setcontext(ucp);
 }
 
 /* ---- by the id of a thread ---- */

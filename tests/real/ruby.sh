@@ -1,5 +1,5 @@
 #!/bin/bash
-# ruby: threads under one lock with a timer thread, conds with CLOCK_MONOTONIC, ractors, processes.
+# ruby: threads under one lock with a timer thread, conds with CLOCK_MONOTONIC, ractors, processes, fibers.
 # PACKAGES: ruby
 . "$(dirname "$0")/common.sh"
 need ruby ruby
@@ -78,3 +78,32 @@ RB
 both "$ruby" "$T/p.rb"
 [ "$native_status" = 4 ] || fail "natively status $native_status"
 grep -q '^at_exit$' "$T/grt.out" || fail "it did not reach its end"
+# Fibers have stacks of their own: in threads that are preempted, that block, fork, overflow them.
+cat >"$T/fibers.rb" <<'RB'
+def fib_work(n)
+  fs = 20.times.map { |k| Fiber.new { 50.times { |i| Fiber.yield(rec(20) * k + i) }; :done } }
+  s = 0
+  until fs.empty?
+    fs.reject! { |f| v = f.resume; v == :done ? true : (s += v; false) }
+  end
+  s + n
+end
+def rec(d) = d == 0 ? 1 : 1 + rec(d - 1)
+p 8.times.map { |n| Thread.new { 5.times.sum { fib_work(n) } } }.map(&:value)
+# Enumerator external next = fiber
+p 6.times.map { |n| Thread.new { e = (1..300).each; s = 0; begin; loop { s += e.next }; end; s } }.map(&:value)
+# blocking in a fiber in a thread
+p 6.times.map { |n| Thread.new { Fiber.new { sleep 0.01; q = Queue.new; Thread.new { q << n }; q.pop }.resume } }.map(&:value)
+# fork in a fiber in a thread
+p 3.times.map { |n| Thread.new { Fiber.new { pid = fork { Thread.new { 1 }.value; exit! n + 3 }; Process.wait2(pid)[1].exitstatus }.resume } }.map(&:value)
+# exceptions
+p 4.times.map { |n| Thread.new { f = Fiber.new { begin; Fiber.yield; rescue => e; e.message; end }; f.resume; f.raise(RuntimeError, "m#{n}") } }.map(&:value)
+# deep stack
+p Thread.new { Fiber.new { def dd(n) = dd(n + 1); begin; dd(0); rescue SystemStackError => e; e.class; end }.resume }.value
+p Thread.new { def dd2(n) = dd2(n + 1); begin; dd2(0); rescue SystemStackError => e; e.class; end }.value
+p((def dd3(n) = dd3(n + 1); begin; dd3(0); rescue SystemStackError => e; e.class; end))
+# gc in fibers
+p 4.times.map { Thread.new { Fiber.new { 3.times { GC.start; 1000.times.map { |i| "x" * i } }; 7 }.resume } }.map(&:value)
+RB
+both "$ruby" "$T/fibers.rb"
+ok fibers

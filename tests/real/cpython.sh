@@ -1,0 +1,34 @@
+#!/bin/bash
+# CPython's own tests of threads, locals, epoll, and of processes that are forked and killed, where the distribution's package
+# of them is installed (libpython3-testsuite; too large for the list): each case has the result that it has natively.
+. "$(dirname "$0")/common.sh"
+need python python3
+"$python" -c 'import test.test_thread, test.test_multiprocessing_fork' 2>/dev/null || skip "CPython's tests are not installed"
+cat >"$T/cases.py" <<'PY'
+import sys, unittest
+from test import support
+support.verbose = 0
+class Result(unittest.TestResult):
+    def line(self, case, what, why=""):
+        print(case.id(), what, flush=True)
+        if why: print(why, file=sys.stderr)
+    def addSuccess(self, c): self.line(c, "ok")
+    def addSkip(self, c, why): self.line(c, "skipped")
+    def addFailure(self, c, e): self.line(c, "FAIL", self._exc_info_to_string(e, c))
+    def addError(self, c, e): self.line(c, "ERROR", self._exc_info_to_string(e, c))
+def flat(suite):
+    for t in suite:
+        if isinstance(t, unittest.TestSuite): yield from flat(t)
+        else: yield t
+if __name__ == "__main__":
+    module, only = sys.argv[1], sys.argv[2:]
+    cases = flat(unittest.defaultTestLoader.loadTestsFromName("test." + module))
+    unittest.TestSuite(c for c in cases if not only or c.id().split(".")[-1] in only).run(Result())
+PY
+for module in test_thread test_threading_local test_epoll \
+	"test_multiprocessing_fork test_many_processes test_kill"; do
+	# shellcheck disable=SC2086
+	both "$python" "$T/cases.py" $module
+	ok "$module"
+	grep -q ' ok$' "$T/native.out" || fail "$module: no case passed natively"
+done
