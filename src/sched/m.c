@@ -418,8 +418,6 @@ static struct m *m_alloc(void)
 
 struct m *grt__m_new(void)
 {
-	if (sched.nm_live >= MAX_MS)
-		grt__throw("thread exhaustion: the process needs more than %d kernel threads", MAX_MS);
 	struct m *mp = m_reuse();
 	if (mp) {
 		if (!m_make_block(mp))

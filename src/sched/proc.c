@@ -632,6 +632,17 @@ global:
 	grt__wake_p(NULL);
 }
 
+/* Newborns run in the order of their birth, as threads do that the kernel starts: a program may count on it without knowing. */
+void grt__ready_new(struct m *mp, struct g *gp)
+{
+	bool first = grt__runq_empty(mp->p);
+	grt_store_relaxed(&gp->status, G_RUNNABLE);
+	grt__runq_put(mp->p, gp, first);
+	if (!first && !alone())
+		__atomic_thread_fence(__ATOMIC_SEQ_CST); /* as the exchange of runnext: before maybe_wake reads nspinning */
+	maybe_wake(mp, mp->p);
+}
+
 void grt__yield(void)
 {
 	struct m *mp = grt__enter();

@@ -21,7 +21,7 @@
 
 #include "sched/sched.h"
 
-enum { MAX_PROCS = 1024, MAX_MS = 10000 };
+enum { MAX_PROCS = 1024 };
 
 struct grt_sched {
 	struct grt_lock lock; /* rank SCHED */

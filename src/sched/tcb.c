@@ -618,6 +618,11 @@ void grt__tcb_robust_register(void *tcb)
 	grt__sys2(SYS_set_robust_list, &FIELD(tcb, char, robust_head), 24);
 }
 
+void *grt__tcb_robust_head(void *tcb)
+{
+	return &FIELD(tcb, char, robust_head);
+}
+
 enum { PI_BIT = 1, MOST_ROBUST = 2048 };
 
 static void owner_died(uintptr_t entry, long offset, int tid)

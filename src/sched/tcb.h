@@ -80,6 +80,8 @@ void grt__tcb_set_tid(struct g *gp, int tid);
 
 /* The robust list of the block at tcb becomes the calling kernel thread's. */
 void grt__tcb_robust_register(void *tcb);
+/* What get_robust_list says of its thread. */
+void *grt__tcb_robust_head(void *tcb);
 /* What the kernel does with a robust list when a thread (tid) ends. True: a priority-inheriting one was in it. */
 bool grt__tcb_robust_end(struct g *gp, int tid);
 /* ---- cancellation (cancel.h) ---- */

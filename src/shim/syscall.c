@@ -11,6 +11,7 @@
 #include "os/os.h"
 #include "shim/kstate.h"
 #include "shim/shim.h"
+#include "shim/tids.h"
 #include "sync/futex.h"
 #include <fcntl.h>
 #include <limits.h>
@@ -357,6 +358,9 @@ long grt__syscall(long nr, long a, long b, long c, long d, long e, long f)
 		struct futex_call call = {(uint32_t *)a, (int)b, (int)c, d, (uint32_t *)e, (uint32_t)f};
 		return call_futex(&call);
 	}
+	long done = grt__tid_syscall(nr, a, b, c, d, e, f);
+	if (grt_unlikely(done != GRT_TID_REAL))
+		return (done < 0 && done > -4096) ? grt__shim_errno((int)done) : done;
 	if (grt__on_task()) {
 		if (nr == SYS_gettid)
 			return grt__self.g->tid;
