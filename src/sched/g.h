@@ -72,7 +72,10 @@ struct g {
 	/* signal.c */
 	struct g_signal *sigqueue; /* signal lock: directed signals not yet delivered, oldest first */
 	uint64_t sigwait_set;      /* signal lock: what it waits for in the kernel, on its M; 0: not waiting */
-	void *altstack_sp;         /* sigaltstack of the task */
+	uint64_t wait_mask;  /* the mask that its call in the kernel has put in force for as long as it waits; owner task */
+	uint64_t wait_sent;  /* what was sent to its M because of that; owner M */
+	uint8_t wait_masked; /* atomic: wait_mask holds; owner task writes, senders read */
+	void *altstack_sp;   /* sigaltstack of the task */
 	size_t altstack_size;
 
 	void *task_local; /* api/ */

@@ -51,6 +51,7 @@ void grt__signal_note_mask(uint64_t mask)
 	if (!grt__self.g || grt__self.in_vfork)
 		return;
 	/* The kernel's mask too: libc's own call, which follows, may be made by another M. */
+	grt__self.g->wait_masked = 0; /* a jump out of a handler that ran in such a wait */
 	grt__signal_mask(SIG_SETMASK, &mask, NULL);
 }
 
@@ -201,7 +202,7 @@ int grt__signal_send(struct g *gp, int sig, const siginfo_t *info)
 	}
 	grt_store_seqcst(&gp->sigpending, 1);
 	grt_unlock(&signal_lock);
-	if (n && !(gp->sigmask & BIT(sig)))
+	if (n && (!(gp->sigmask & BIT(sig)) || (grt_load_relaxed(&gp->wait_masked) && !(gp->wait_mask & BIT(sig)))))
 		prod(gp);
 	if (n && gp == grt__self.g && task)
 		grt__self.attention |= ATTN_SIGNAL;
@@ -210,9 +211,9 @@ int grt__signal_send(struct g *gp, int sig, const siginfo_t *info)
 	return n ? 0 : -EAGAIN;
 }
 
-bool grt__signal_flush_queue(struct m *mp, struct g *gp, uint64_t mask)
+static uint64_t flush_queue(struct m *mp, struct g *gp, uint64_t mask, bool *hard)
 {
-	bool hard = false;
+	uint64_t sent = 0;
 	grt__pin_asked(mp, gp);
 	/* With crit set and signals blocked here, and the lock's other holders running elsewhere, this wait is short. */
 	grt_lock(&signal_lock);
@@ -224,14 +225,68 @@ bool grt__signal_flush_queue(struct m *mp, struct g *gp, uint64_t mask)
 		}
 		send_to_thread(grt__sys_gettid(), &n->info);
 		const struct grt_ksigaction *act = action_of(n->info.si_signo);
-		hard |= act->handler != SIG_DFL && act->handler != SIG_IGN && !(act->flags & SA_RESTART);
+		sent |= BIT(n->info.si_signo);
+		*hard |= act->handler != SIG_DFL && act->handler != SIG_IGN && !(act->flags & SA_RESTART);
 		*link = n->next;
 		n->next = free_nodes;
 		free_nodes = n;
 	}
 	grt_store_seqcst(&gp->sigpending, 0); /* what stays is looked at when the mask opens */
 	grt_unlock(&signal_lock);
+	return sent;
+}
+
+bool grt__signal_flush_queue(struct m *mp, struct g *gp, uint64_t mask)
+{
+	bool hard = false;
+	flush_queue(mp, gp, mask, &hard);
 	return hard;
+}
+
+uint64_t grt__signal_flush_masked(struct m *mp, struct g *gp, uint64_t mask)
+{
+	bool hard = false;
+	return flush_queue(mp, gp, mask, &hard);
+}
+
+void grt__maskwait_begin(struct grt_maskwait *w, uint64_t mask)
+{
+	struct g *gp = grt__self.g;
+	w->mask = gp->wait_mask;
+	w->masked = gp->wait_masked;
+	w->nleft = 0;
+	gp->wait_sent = 0;
+	gp->wait_mask = mask;
+	grt_barrier();
+	gp->wait_masked = 1;
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* a sender either sees it, or its signal is seen here */
+	/* What came before waits in the queue; what comes now is sent by the runtime's signal, and so is this. */
+	if (grt_load_relaxed(&gp->sigqueue)) {
+		grt_store_seqcst(&gp->sigpending, 1);
+		grt__preempt_kick(grt__self.m);
+	}
+}
+
+void grt__maskwait_end(struct grt_maskwait *w)
+{
+	struct g *gp = grt__self.g;
+	struct timespec now = {0, 0};
+	gp->wait_masked = 0;
+	grt_barrier();
+	/* The call ended otherwise, at the same time: the next task on this M must not get them. */
+	while (grt_unlikely(gp->wait_sent) && w->nleft < (int)GRT_COUNT(w->left) &&
+	       grt__sys4(SYS_rt_sigtimedwait, &gp->wait_sent, &w->left[w->nleft], &now, 8) > 0)
+		w->nleft++;
+	gp->wait_sent = 0;
+	gp->wait_mask = w->mask;
+	grt_barrier();
+	gp->wait_masked = w->masked;
+}
+
+void grt__maskwait_requeue(struct grt_maskwait *w)
+{
+	for (int i = 0; i < w->nleft; i++)
+		grt__signal_send(grt__self.g, w->left[i].si_signo, &w->left[i]);
 }
 
 uint64_t grt__signal_queued(struct g *gp)

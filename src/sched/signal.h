@@ -46,6 +46,19 @@ uint64_t grt__signal_queued(struct g *gp);
  * signals of the set sent to the task's M until grt__sigwait_end. The call must follow inside a blocking section. */
 int grt__sigwait_begin(uint64_t set, siginfo_t *info);
 void grt__sigwait_end(void);
+/*
+ * Task, in a blocking section, around a call that waits under another mask (sigsuspend, ppoll, ...): directed signals that this
+ * mask lets through end it. What is left goes back to the task, after the section.
+ */
+struct grt_maskwait {
+	uint64_t mask;
+	bool masked;
+	int nleft;
+	siginfo_t left[8];
+};
+void grt__maskwait_begin(struct grt_maskwait *w, uint64_t mask);
+void grt__maskwait_end(struct grt_maskwait *w);
+void grt__maskwait_requeue(struct grt_maskwait *w);
 /* A parked task runs again without having been woken. */
 void grt__interrupt(struct g *gp);
 /* libc is about to set the calling task's mask by itself (siglongjmp, setcontext): it is set before. */
@@ -65,6 +78,8 @@ extern bool grt__signal_crash_on; /* install our handler for fatal signals left 
 /* Sends gp's queued signals that `mask` lets through to its own kernel thread. All signals blocked, critical. True if one of them
  * has a handler without SA_RESTART. */
 bool grt__signal_flush_queue(struct m *mp, struct g *gp, uint64_t mask);
+/* The same; the set that was sent. */
+uint64_t grt__signal_flush_masked(struct m *mp, struct g *gp, uint64_t mask);
 /* Runtime's signal handler: the broadcast that this thread has not run yet. */
 void grt__broadcast_run(void);
 bool grt__pc_is_ours(uintptr_t pc);

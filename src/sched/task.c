@@ -113,6 +113,7 @@ int grt__spawn(const struct grt_spawn *how, unsigned long *pthread)
 	gp->returns_int = how->returns_int;
 	gp->sigmask = how->sigmask ? *how->sigmask & ~GRT_MASK_LIBC : self->sigmask;
 	gp->sigpending = 0;
+	gp->wait_masked = 0;
 	if (grt_unlikely(gp->has_altstack))
 		gp->has_altstack = 0, gp->altstack_size = 0;
 	memcpy(gp->name, self->name, sizeof gp->name);

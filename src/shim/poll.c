@@ -1,4 +1,5 @@
 /* poll.h, sys/select.h, sys/epoll.h. A timeout of zero cannot sleep: no section. More than a millisecond: may last. */
+#include "shim/maskwait.h"
 #include "shim/shim.h"
 
 int __poll_chk(struct pollfd *fds, nfds_t n, int timeout, size_t size);
@@ -50,12 +51,17 @@ GRT_EXPORT int __poll_chk(struct pollfd *fds, nfds_t n, int timeout, size_t size
 
 GRT_EXPORT int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
 {
+	if (mask != NULL && ts_sleeps(timeout))
+		return GRT_BLOCKING_UNDER(grt__mask_bits(mask), int, ts_lasts(timeout), REAL(ppoll)(fds, n, timeout, mask));
 	return GRT_BLOCKING_IF(ts_sleeps(timeout), int, ts_lasts(timeout), REAL(ppoll)(fds, n, timeout, mask));
 }
 
 GRT_EXPORT int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask,
                            size_t size)
 {
+	if (mask != NULL && ts_sleeps(timeout))
+		return GRT_BLOCKING_UNDER(grt__mask_bits(mask), int, ts_lasts(timeout),
+		                          REAL(__ppoll_chk)(fds, n, timeout, mask, size));
 	return GRT_BLOCKING_IF(ts_sleeps(timeout), int, ts_lasts(timeout), REAL(__ppoll_chk)(fds, n, timeout, mask, size));
 }
 
@@ -67,6 +73,9 @@ GRT_ALIAS(__select, select);
 
 GRT_EXPORT int pselect(int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec *timeout, const sigset_t *mask)
 {
+	if (mask != NULL && ts_sleeps(timeout))
+		return GRT_BLOCKING_UNDER(grt__mask_bits(mask), int, ts_lasts(timeout),
+		                          REAL(pselect)(n, r, w, e, timeout, mask));
 	return GRT_BLOCKING_IF(ts_sleeps(timeout), int, ts_lasts(timeout), REAL(pselect)(n, r, w, e, timeout, mask));
 }
 
@@ -77,6 +86,9 @@ GRT_EXPORT int epoll_wait(int epfd, struct epoll_event *events, int max, int tim
 
 GRT_EXPORT int epoll_pwait(int epfd, struct epoll_event *events, int max, int timeout, const sigset_t *mask)
 {
+	if (mask != NULL && ms_sleeps(timeout))
+		return GRT_BLOCKING_UNDER(grt__mask_bits(mask), int, ms_lasts(timeout),
+		                          REAL(epoll_pwait)(epfd, events, max, timeout, mask));
 	return GRT_BLOCKING_IF(ms_sleeps(timeout), int, ms_lasts(timeout),
 	                       REAL(epoll_pwait)(epfd, events, max, timeout, mask));
 }
@@ -84,6 +96,9 @@ GRT_EXPORT int epoll_pwait(int epfd, struct epoll_event *events, int max, int ti
 GRT_EXPORT int epoll_pwait2(int epfd, struct epoll_event *events, int max, const struct timespec *timeout,
                             const sigset_t *mask)
 {
+	if (mask != NULL && ts_sleeps(timeout))
+		return GRT_BLOCKING_UNDER(grt__mask_bits(mask), int, ts_lasts(timeout),
+		                          REAL(epoll_pwait2)(epfd, events, max, timeout, mask));
 	return GRT_BLOCKING_IF(ts_sleeps(timeout), int, ts_lasts(timeout),
 	                       REAL(epoll_pwait2)(epfd, events, max, timeout, mask));
 }

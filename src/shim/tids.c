@@ -330,6 +330,14 @@ long grt__tid_syscall(long nr, long a, long b, long c, long d, long e, long f)
 	}
 	case SYS_sigaltstack:
 		return grt__signal_altstack((const stack_t *)a, (stack_t *)b);
+	case SYS_rt_sigsuspend: {
+		sigset_t set;
+		if (b != 8)
+			return -EINVAL;
+		memset(&set, 0, sizeof set);
+		memcpy(&set, (const void *)a, 8);
+		return grt__shim_result(sigsuspend(&set));
+	}
 	case SYS_rt_sigtimedwait: {
 		sigset_t set;
 		if (d != 8)

@@ -3,6 +3,7 @@
  * something other than a descriptor.
  */
 #include "sched/signal.h"
+#include "shim/maskwait.h"
 #include "shim/shim.h"
 #include <string.h>
 
@@ -91,7 +92,7 @@ GRT_EXPORT int sigtimedwait(const sigset_t *set, siginfo_t *info, const struct t
 
 GRT_EXPORT int sigsuspend(const sigset_t *mask)
 {
-	return GRT_BLOCKING(int, true, REAL(sigsuspend)(mask));
+	return GRT_BLOCKING_UNDER(grt__mask_bits(mask), int, true, REAL(sigsuspend)(mask));
 }
 GRT_ALIAS(__sigsuspend, sigsuspend);
 
@@ -104,17 +105,23 @@ GRT_EXPORT int pause(void)
 int grt__bsd_sigpause(int mask) __asm__("sigpause");
 GRT_EXPORT int grt__bsd_sigpause(int mask)
 {
-	return GRT_BLOCKING(int, true, REAL(sigpause)(mask));
+	return GRT_BLOCKING_UNDER((unsigned)mask, int, true, REAL(sigpause)(mask));
+}
+
+static uint64_t all_but(int sig)
+{
+	return grt__self.g->sigmask & ~(sig > 0 && sig <= 64 ? 1ull << (sig - 1) : 0);
 }
 
 GRT_EXPORT int __xpg_sigpause(int sig)
 {
-	return GRT_BLOCKING(int, true, REAL(__xpg_sigpause)(sig));
+	return GRT_BLOCKING_UNDER(all_but(sig), int, true, REAL(__xpg_sigpause)(sig));
 }
 
 GRT_EXPORT int __sigpause(int sig_or_mask, int is_sig)
 {
-	return GRT_BLOCKING(int, true, REAL(__sigpause)(sig_or_mask, is_sig));
+	return GRT_BLOCKING_UNDER(is_sig ? all_but(sig_or_mask) : (unsigned)sig_or_mask, int, true,
+	                          REAL(__sigpause)(sig_or_mask, is_sig));
 }
 
 /* ---- System V ---- */
