@@ -6,116 +6,17 @@
  * choose a number of processors; the caller does that from outside (taskset, GOMAXPROCS), because an
  * affinity call from inside would tie a task to its kernel thread.
  *
- * Output is one line per figure, "name value unit".  Each mode repeats its loop with a growing count
- * until one repetition lasts BENCH_MS milliseconds (400 by default) and reports that repetition.
- * Each mode counts what it did; a wrong count is an error, with exit status 1 and no figure.
+ * What it prints: bench.h.
  *
  * All measured threads are created ones and main only joins them, so that no mode measures main's
  * special case, nor glibc's shortcut for a process that has never made a thread.
  */
-#define _GNU_SOURCE
+#include "bench.h"
 #include <dlfcn.h>
-#include <errno.h>
-#include <pthread.h>
 #include <sched.h>
-#include <semaphore.h>
-#include <stdarg.h>
 #include <stdatomic.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
 #define BATCH 1000
-
-static void __attribute__((noreturn, format(printf, 1, 2))) die(const char *fmt, ...)
-{
-	va_list ap;
-
-	fprintf(stderr, "threads: ");
-	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
-	va_end(ap);
-	fputc('\n', stderr);
-	exit(1);
-}
-
-/* For pthread calls, which return their error. */
-static void must(int err, const char *what)
-{
-	if (err != 0)
-		die("%s: %s", what, strerror(err));
-}
-
-static void must_equal(long got, long want, const char *what)
-{
-	if (got != want)
-		die("%s: %ld instead of %ld", what, got, want);
-}
-
-static int64_t now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * INT64_C(1000000000) + ts.tv_nsec;
-}
-
-static void start(pthread_t *t, const pthread_attr_t *attr, void *(*fn)(void *), void *arg)
-{
-	must(pthread_create(t, attr, fn, arg), "pthread_create");
-}
-
-static void join(pthread_t t)
-{
-	void *ret;
-
-	must(pthread_join(t, &ret), "pthread_join");
-	if (ret != NULL)
-		die("pthread_join: not the thread's result");
-}
-
-static void wait_sem(sem_t *s)
-{
-	while (sem_wait(s) != 0)
-		if (errno != EINTR)
-			die("sem_wait: %s", strerror(errno));
-}
-
-static void post_sem(sem_t *s)
-{
-	if (sem_post(s) != 0)
-		die("sem_post: %s", strerror(errno));
-}
-
-static int64_t budget(void)
-{
-	const char *ms = getenv("BENCH_MS");
-
-	return (ms != NULL && atol(ms) > 0 ? atol(ms) : 400) * INT64_C(1000000);
-}
-
-/*
- * Runs once(n) with a growing n until it lasts the budget; returns its nanoseconds per unit of n.
- * An n given on the command line is run as it is.
- */
-static double calibrate(int64_t (*once)(long n), long n, long given)
-{
-	int64_t want = budget(), took;
-	double grow;
-
-	if (given > 0)
-		return (double)once(given) / given;
-	for (;;) {
-		took = once(n);
-		if (took >= want)
-			return (double)took / n;
-		grow = took > 0 ? 1.2 * want / took : 100;
-		n *= grow < 1.5 ? 1.5 : grow > 100 ? 100 : grow;
-	}
-}
 
 /* Two threads run fn(&side[0]) and fn(&side[1]), released together; returns how long they took. */
 struct side {
@@ -588,13 +489,6 @@ static void *sleeper(void *arg)
 	return arg;
 }
 
-static int by_value(const void *a, const void *b)
-{
-	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-
-	return (x > y) - (x < y);
-}
-
 static void mode_preempt(long given)
 {
 	pthread_t spinner, waker;
@@ -643,11 +537,7 @@ static void mode_true(long given)
 	(void)given;
 }
 
-static const struct mode {
-	const char *name;
-	void (*run)(long given);
-	const char *what;
-} modes[] = {
+static const struct mode modes[] = {
 	{"yield", mode_yield, "sched_yield between two threads"},
 	{"create", mode_create, "create and join one at a time"},
 	{"batch", mode_batch, "create 1000, then join them"},
@@ -664,16 +554,5 @@ static const struct mode {
 
 int main(int argc, char **argv)
 {
-	if (argc == 2 || argc == 3)
-		for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++)
-			if (strcmp(argv[1], modes[i].name) == 0) {
-				modes[i].run(argc == 3 ? atol(argv[2]) : 0);
-				if (fflush(stdout) != 0)
-					die("standard output: %s", strerror(errno));
-				return 0;
-			}
-	fprintf(stderr, "usage: threads MODE [N]\n");
-	for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++)
-		fprintf(stderr, "  %-9s %s\n", modes[i].name, modes[i].what);
-	return 2;
+	return run_mode(argc, argv, modes, sizeof modes / sizeof modes[0]);
 }

@@ -24,15 +24,17 @@ void grt__os_free(void *p, size_t size)
 long grt__os_futex_wait(uint32_t *word, uint32_t expected, int64_t deadline)
 {
 	struct timespec ts, *tsp = NULL;
+	int op = FUTEX_WAIT_BITSET_PRIVATE; /* its time-out is absolute, of CLOCK_MONOTONIC unless told otherwise */
 	if (deadline != INT64_MAX) {
-		if (deadline < 0)
-			deadline = 0;
+		if (deadline < 0) {
+			deadline = -deadline;
+			op |= FUTEX_CLOCK_REALTIME;
+		}
 		ts.tv_sec = deadline / 1000000000;
 		ts.tv_nsec = deadline % 1000000000;
 		tsp = &ts;
 	}
-	/* BITSET form: its timeout is absolute and of CLOCK_MONOTONIC. */
-	return grt__sys6(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, expected, tsp, NULL, FUTEX_BITSET_MATCH_ANY);
+	return grt__sys6(SYS_futex, word, op, expected, tsp, NULL, FUTEX_BITSET_MATCH_ANY);
 }
 
 long grt__os_futex_wake(uint32_t *word, int n)

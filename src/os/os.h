@@ -80,7 +80,8 @@ static inline long grt__sys_sigprocmask(int how, const uint64_t *set, uint64_t *
 	return grt__sys4(SYS_rt_sigprocmask, how, set, old, 8);
 }
 
-/* Sleeps while *word == expected, at most until the absolute CLOCK_MONOTONIC deadline (ns; INT64_MAX: for ever).
+/* Sleeps while *word == expected, at most until the absolute CLOCK_MONOTONIC deadline (ns; INT64_MAX: for ever; negative: minus
+ * a CLOCK_REALTIME one).
  * 0, -EAGAIN, -EINTR or -ETIMEDOUT. */
 long grt__os_futex_wait(uint32_t *word, uint32_t expected, int64_t deadline);
 long grt__os_futex_wake(uint32_t *word, int n);
@@ -125,6 +126,9 @@ bool grt__os_thread_asleep(int tid);
 /* ns of CPU time used by a thread of this process; -1 if it is gone. */
 int64_t grt__os_thread_cputime(int tid);
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
 #define MADV_GUARD_REMOVE 103

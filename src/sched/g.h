@@ -54,6 +54,7 @@ struct g {
 	/* ---- fourth line ---- */
 	uint64_t wait_since;    /* sched.coarse when it parked */
 	uint64_t syscalls;      /* blocking sections entered; statistics */
+	int64_t cputime;        /* cputime.h; owner M */
 	uint64_t block_start;   /* cycle counter when a section began by handing the P on; else 0 */
 	uint32_t handlers_ran;  /* signal handlers that this task has run; owner task */
 	uint32_t handlers_hard; /* those without SA_RESTART */
@@ -111,7 +112,9 @@ struct m {
 	struct g *picked;         /* handed from a task's pick to this M's g0: a task locked to another M */
 	uint8_t retaken;          /* sysmon took its P away and it may be in user code; sysmon sets, owner M clears */
 	int64_t seen_cpu;         /* sysmon: thread CPU time at its last look */
-	uint32_t broadcast_seen;  /* atomic: last broadcast that this thread has run */
+	struct g *counted;        /* cputime.h: whose time the thread's clock counts since counted_at, or NULL; owner M */
+	int64_t counted_at;
+	uint32_t broadcast_seen; /* atomic: last broadcast that this thread has run */
 };
 
 #define GRT_RUNQ GRT_SMALL(256u, 4u)

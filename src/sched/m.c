@@ -1,4 +1,5 @@
 #include "os/os.h"
+#include "sched/cputime.h"
 #include "sched/proc.h"
 #include "sched/stack.h"
 #include "sched/tcb.h"
@@ -504,8 +505,7 @@ void grt__m_fork_child(struct m *mp)
 	sched.midle = NULL;
 	sched.mdead = NULL;
 	sched.nmidle = 0;
-	sched.globq_head = sched.globq_tail = NULL;
-	sched.urgq_head = sched.urgq_tail = NULL;
+	sched.globq = sched.urgq = (struct gqueue){0};
 	sched.globq_size = sched.urgq_size = 0;
 	sched.pidle = NULL;
 	sched.npidle = 0;
@@ -514,6 +514,7 @@ void grt__m_fork_child(struct m *mp)
 	sched.nleaving = 0;
 	mp->tid = grt__sys_gettid();
 	mp->held.ranks = 0;
+	grt__cputime_fork_child(mp);
 	if (mp->p->retire) { /* it was leaving: it takes the place of one that stays */
 		struct p *pp = mp->p, *other = sched.allp[0];
 		sched.allp[pp->id] = other;

@@ -1,5 +1,6 @@
 #include "sched/proc.h"
 #include "os/os.h"
+#include "sched/cputime.h"
 
 GRT_TLS struct grt_tls grt__self;
 struct grt_sched grt__sched = {.lock = GRT_LOCK_INIT(GRT_RANK_SCHED), .promised = GRT_FOREVER};
@@ -31,14 +32,28 @@ void grt__proc_init(int nprocs)
 
 /* ---- run queues ---- */
 
+/* A chain of tasks, from first to last. */
+static void gqueue_append(struct gqueue *q, struct g *first, struct g *last)
+{
+	last->sched_next = NULL;
+	if (q->tail)
+		q->tail->sched_next = first;
+	else
+		q->head = first;
+	q->tail = last;
+}
+
+static struct g *gqueue_pop(struct gqueue *q)
+{
+	struct g *gp = q->head;
+	if (gp && !(q->head = gp->sched_next))
+		q->tail = NULL;
+	return gp;
+}
+
 static void globq_put_locked(struct g *gp)
 {
-	gp->sched_next = NULL;
-	if (sched.globq_tail)
-		sched.globq_tail->sched_next = gp;
-	else
-		sched.globq_head = gp;
-	sched.globq_tail = gp;
+	gqueue_append(&sched.globq, gp, gp);
 	grt_store_relaxed(&sched.globq_size, sched.globq_size + 1);
 }
 
@@ -52,12 +67,7 @@ void grt__globq_put(struct g *gp)
 void grt__urgq_put(struct g *gp)
 {
 	grt_lock(&sched.lock);
-	gp->sched_next = NULL;
-	if (sched.urgq_tail)
-		sched.urgq_tail->sched_next = gp;
-	else
-		sched.urgq_head = gp;
-	sched.urgq_tail = gp;
+	gqueue_append(&sched.urgq, gp, gp);
 	grt_store_relaxed(&sched.urgq_size, sched.urgq_size + 1);
 	grt_store_relaxed(&sched.globq_size, sched.globq_size + 1);
 	grt_unlock(&sched.lock);
@@ -65,25 +75,19 @@ void grt__urgq_put(struct g *gp)
 
 static struct g *urgq_pop_locked(void)
 {
-	struct g *gp = sched.urgq_head;
-	if (!gp)
-		return NULL;
-	sched.urgq_head = gp->sched_next;
-	if (!sched.urgq_head)
-		sched.urgq_tail = NULL;
-	grt_store_relaxed(&sched.urgq_size, sched.urgq_size - 1);
-	grt_store_relaxed(&sched.globq_size, sched.globq_size - 1);
+	struct g *gp = gqueue_pop(&sched.urgq);
+	if (gp) {
+		grt_store_relaxed(&sched.urgq_size, sched.urgq_size - 1);
+		grt_store_relaxed(&sched.globq_size, sched.globq_size - 1);
+	}
 	return gp;
 }
 
 static struct g *globq_pop_locked(void)
 {
-	struct g *gp = sched.globq_head;
+	struct g *gp = gqueue_pop(&sched.globq);
 	if (!gp)
 		return urgq_pop_locked();
-	sched.globq_head = gp->sched_next;
-	if (!sched.globq_head)
-		sched.globq_tail = NULL;
 	grt_store_relaxed(&sched.globq_size, sched.globq_size - 1);
 	return gp;
 }
@@ -100,13 +104,8 @@ static bool runq_overflow(struct p *pp, struct g *gp, uint32_t head, uint32_t ta
 	batch[n] = gp;
 	for (uint32_t i = 0; i < n; i++)
 		batch[i]->sched_next = batch[i + 1];
-	gp->sched_next = NULL;
 	grt_lock(&sched.lock);
-	if (sched.globq_tail)
-		sched.globq_tail->sched_next = batch[0];
-	else
-		sched.globq_head = batch[0];
-	sched.globq_tail = gp;
+	gqueue_append(&sched.globq, batch[0], gp);
 	grt_store_relaxed(&sched.globq_size, sched.globq_size + n + 1);
 	grt_unlock(&sched.lock);
 	return true;
@@ -514,6 +513,8 @@ static inline void prepare(struct m *mp, struct g *to)
 	} else {
 		mp->curg = NULL;
 	}
+	if (grt_unlikely(grt_load_relaxed(&grt__cputime_counts)))
+		grt__cputime_switch(mp, to);
 	to->tls->m = mp;
 	grt_barrier();
 	mp->cur = to->tls; /* both counts are at least 1 here: sysmon sees the M critical throughout */

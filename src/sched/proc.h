@@ -23,6 +23,11 @@
 
 enum { MAX_PROCS = 1024 };
 
+/* First in, first out, linked by sched_next. */
+struct gqueue {
+	struct g *head, *tail;
+};
+
 struct grt_sched {
 	struct grt_lock lock; /* rank SCHED */
 	struct p **allp;      /* MAX_PROCS slots, filled on growth, never freed */
@@ -31,11 +36,10 @@ struct grt_sched {
 	uint32_t nleaving;    /* atomic: of those, the ones that an M still has */
 
 	/* sched lock; sizes also read without it */
-	struct g *globq_head, *globq_tail;
+	struct gqueue globq;
 	uint32_t globq_size; /* atomic: both queues */
-	struct g *urgq_head,
-		*urgq_tail;     /* back from the kernel, where they lost their P: every other pick is one of these */
-	uint32_t urgq_size; /* atomic */
+	struct gqueue urgq;  /* back from the kernel, where they lost their P: every other pick is one of these */
+	uint32_t urgq_size;  /* atomic */
 	struct p *pidle;
 	uint32_t npidle; /* atomic */
 	struct m *midle;

@@ -44,7 +44,7 @@
 #include "base/throw.h"
 #include <signal.h>
 
-#define GRT_FOREVER INT64_MAX /* "no deadline", in ns of CLOCK_MONOTONIC */
+#define GRT_FOREVER INT64_MAX /* "no deadline", in ns of CLOCK_MONOTONIC; for deadlines of CLOCK_REALTIME see clock.h */
 
 struct g;
 struct m;
@@ -227,6 +227,7 @@ struct g *grt__g_of_tid(int32_t tid);
 /* Per-P 4-ary heap, each under its P's timer lock. Embedded in the waiter; zero before first use. */
 struct grt_timer {
 	int64_t when; /* ns of CLOCK_MONOTONIC; owner P's timers lock */
+	int64_t real; /* the deadline of CLOCK_REALTIME (clock.h), or 0 */
 	/* called without the timers lock on an M, inside a critical section; must not park */
 	void (*fire)(struct grt_timer *self);
 	struct p *pp;    /* whose heap, atomic */
@@ -235,7 +236,7 @@ struct grt_timer {
 };
 
 /* Task. */
-void grt__timer_start(struct grt_timer *t, int64_t when, void (*fire)(struct grt_timer *));
+void grt__timer_start(struct grt_timer *t, int64_t deadline, void (*fire)(struct grt_timer *));
 /* Task. On return fire is not running and will not run. True if it was stopped before it fired. */
 bool grt__timer_stop(struct grt_timer *t);
 

@@ -1,6 +1,7 @@
 #include "sched/signal.h"
 #include "arch/sigctx.h"
 #include "os/os.h"
+#include "sched/clock.h"
 #include "sched/pin.h"
 #include "sched/cancel.h"
 #include <errno.h>
@@ -46,6 +47,23 @@ void grt__m_set_mask(struct m *mp, uint64_t mask)
 	grt__sys_sigprocmask(SIG_SETMASK, &mask, NULL);
 }
 
+/* Owner task, after it has changed its mask: has it something queued that the mask lets through now? The sender queues, then looks at
+ * the mask; one of the two sees the other. */
+static bool queue_opened(struct g *gp)
+{
+	bool any = false;
+	grt_fence_seqcst();
+	if (grt_likely(!grt_load_relaxed(&gp->sigqueue)))
+		return false;
+	grt_lock(&signal_lock);
+	for (struct g_signal *n = gp->sigqueue; n; n = n->next)
+		any |= !(gp->sigmask & BIT(n->info.si_signo));
+	if (any)
+		grt_store_seqcst(&gp->sigpending, 1);
+	grt_unlock(&signal_lock);
+	return any;
+}
+
 void grt__signal_note_mask(uint64_t mask)
 {
 	if (!grt__self.g || grt__self.in_vfork)
@@ -53,6 +71,10 @@ void grt__signal_note_mask(uint64_t mask)
 	/* The kernel's mask too: libc's own call, which follows, may be made by another M. */
 	grt__self.g->wait_masked = 0; /* a jump out of a handler that ran in such a wait */
 	grt__signal_mask(SIG_SETMASK, &mask, NULL);
+	grt__enter();
+	if (queue_opened(grt__self.g)) /* came while a handler had it blocked that is being left */
+		grt__self.attention |= ATTN_SIGNAL;
+	grt__leave();
 }
 
 int grt__signal_mask(int how, const uint64_t *set, uint64_t *old)
@@ -78,10 +100,8 @@ int grt__signal_mask(int how, const uint64_t *set, uint64_t *old)
 		gp->sigmask = mask;
 		if (opened) {
 			grt__signal_bell_all();
-			if (gp->sigqueue || grt_load_relaxed(&gp->sigpending)) {
-				grt_store_seqcst(&gp->sigpending, 1);
+			if (queue_opened(gp) || grt_load_relaxed(&gp->sigpending))
 				grt__self.attention |= ATTN_SIGNAL;
-			}
 		}
 		/* In the critical section: no handler may run between the note and the call, or its end would write the old mask back. A
 		 * signal that becomes deliverable is put off, and runs its handler in the leave. */
@@ -371,9 +391,11 @@ static void run_handler(int sig, siginfo_t *info, ucontext_t *uc, void (*handler
 	uint64_t all = ~0ull; /* the runtime's too: from here on it comes with the frame's mask */
 	grt__sys_sigprocmask(SIG_SETMASK, &all, NULL);
 	mp = grt__self.m;
-	kick_again(mp);
 	grt__uc_mask(uc) &= ~GRT_MASK_LIBC;
 	gp->sigmask = mp->kmask = grt__uc_mask(uc);
+	if (queue_opened(gp)) /* came while the handler had it blocked */
+		grt__self.attention |= ATTN_SIGNAL;
+	kick_again(mp);
 	uc->uc_stack = (stack_t){.ss_sp = mp->gsignal, .ss_size = mp->gsignal_size};
 	if (!in_block)
 		grt__self.crit--;
@@ -633,18 +655,21 @@ int grt__signal_bell_fd(void)
 	return bell_fd;
 }
 
+int grt__signal_high_fd(int fd)
+{
+	long high = grt__sys3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, BELL_FD_AT);
+	if (high < 0)
+		return fd;
+	grt__sys_close(fd);
+	return (int)high;
+}
+
 void grt__signal_bell_open(void)
 {
 	long fd = grt__sys4(SYS_signalfd4, -1, &bell_mask, 8, O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return;
-	/* Out of the way of programs that count on the lowest free number. */
-	long high = grt__sys3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, BELL_FD_AT);
-	if (high >= 0) {
-		grt__sys_close((int)fd);
-		fd = high;
-	}
-	bell_fd = (int)fd;
+	bell_fd = grt__signal_high_fd((int)fd);
 }
 
 void grt__signal_bell_close(void)
@@ -801,6 +826,7 @@ void grt__signal_fork_child(struct m *mp)
 	free_nodes = NULL;
 	grt__self.g->sigqueue = NULL;
 	grt__self.g->sigpending = 0;
+	grt__clock_fork_child();
 	grt__signal_bell_close(); /* a signalfd reports for the process that polls it, but its wait queue is the parent's */
 	(void)mp;
 }

@@ -10,6 +10,7 @@
  * until a promise, a bell, or grt__sysmon_wake (the runtime's signal, unblocked only inside ppoll, so never lost).
  */
 #include "os/os.h"
+#include "sched/clock.h"
 #include "sched/proc.h"
 #include "sched/signal.h"
 #include "sched/stack.h"
@@ -186,7 +187,8 @@ static void wait_until(int64_t deadline)
 {
 	uint64_t mask = ~(1ull << (GRT_SIGRT - 1));
 	struct timespec ts, *tsp = NULL;
-	struct pollfd bell = {.fd = grt__signal_bell_fd(), .events = POLLIN};
+	/* negative ones are left out */
+	struct pollfd fds[] = {{.fd = grt__signal_bell_fd(), .events = POLLIN}, {.fd = grt__clock_fd(), .events = POLLIN}};
 	if (deadline != GRT_FOREVER) {
 		int64_t left = deadline - grt__nanotime();
 		if (left <= 0)
@@ -195,8 +197,12 @@ static void wait_until(int64_t deadline)
 		ts.tv_nsec = left % 1000000000;
 		tsp = &ts;
 	}
-	if (grt__sys5(SYS_ppoll, &bell, bell.fd >= 0, tsp, &mask, 8) > 0)
-		grt__signal_bell(bell.revents);
+	if (grt__sys5(SYS_ppoll, fds, GRT_COUNT(fds), tsp, &mask, 8) <= 0)
+		return;
+	if (fds[0].revents)
+		grt__signal_bell(fds[0].revents);
+	if (fds[1].revents)
+		grt__clock_event(fds[1].revents);
 }
 
 static bool anything_moved(void)

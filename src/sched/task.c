@@ -1,5 +1,7 @@
 #include "sched/task.h"
 #include "os/os.h"
+#include "sched/clock.h"
+#include "sched/cputime.h"
 #include "sched/pin.h"
 #include "sched/cancel.h"
 #include "sched/proc.h"
@@ -123,6 +125,8 @@ int grt__spawn(const struct grt_spawn *how, unsigned long *pthread)
 	gp->pin_wanted = 0;
 	gp->pinned = gp->robust = 0;
 	gp->wait_why = WAIT_NONE;
+	if (grt_unlikely(grt_load_relaxed(&grt__cputime_counts)))
+		gp->cputime = 0;
 	gp->slow_block[0] = gp->slow_block[1] = 1;
 	gp->park.state = PARK_RUNNING;
 	grt__ctx_make(&gp->ctx, gp->stack_hi, (uintptr_t)gp->tcb, task_main, gp);
@@ -318,7 +322,7 @@ static int wait_for_death(struct g *gp, struct parker *pk, int64_t deadline)
 	if (task && timed)
 		grt__timer_start(&jt.timer, deadline, join_expired);
 	if (!grt__park(pk, WAIT_JOIN, deadline)) {
-		r = !task && timed && grt__nanotime() >= deadline ? -ETIMEDOUT : -EINTR;
+		r = !task && timed && grt__deadline_left(deadline) <= 0 ? -ETIMEDOUT : -EINTR;
 		/* Whoever moves the state away from WAITED ends the wait. */
 		if (grt_cas(&gp->join_state, JOIN_WAITED, JOIN_RUNNING)) {
 			pk->state = PARK_RUNNING;

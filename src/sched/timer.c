@@ -1,4 +1,5 @@
 #include "os/os.h"
+#include "sched/clock.h"
 #include "sched/proc.h"
 
 enum { ARITY = 4 };
@@ -72,13 +73,25 @@ static void grow_locked(struct p *pp)
 	pp->timers_cap = cap;
 }
 
-void grt__timer_start(struct grt_timer *t, int64_t when, void (*fire)(struct grt_timer *))
+static void place_anew_locked(struct p *pp, struct grt_timer *t)
+{
+	t->when = grt__deadline_mono(t->real);
+	sift_up(pp, t->index - 1);
+	sift_down(pp, t->index - 1);
+	note_first(pp);
+}
+
+void grt__timer_start(struct grt_timer *t, int64_t deadline, void (*fire)(struct grt_timer *))
 {
 	struct m *mp = grt__enter();
 	struct p *pp = mp->p;
-	t->when = when;
+	uint32_t sets = grt_load_acquire(&grt__clock_sets);
+	t->when = grt__deadline_mono(deadline);
+	t->real = deadline < 0 ? deadline : 0;
 	t->fire = fire;
 	t->firing = 0;
+	if (t->real)
+		grt__clock_watch();
 	grt_lock(&pp->timers_lock);
 	t->pp = pp;
 	if (pp->ntimers == pp->timers_cap)
@@ -86,6 +99,8 @@ void grt__timer_start(struct grt_timer *t, int64_t when, void (*fire)(struct grt
 	pp->timers[pp->ntimers] = t;
 	sift_up(pp, pp->ntimers++);
 	note_first(pp);
+	if (grt_unlikely(t->real && sets != grt_load_acquire(&grt__clock_sets)))
+		place_anew_locked(pp, t);
 	grt_unlock(&pp->timers_lock);
 	grt__leave();
 }
@@ -130,6 +145,24 @@ int64_t grt__timers_run(struct p *pp, int64_t now)
 	next = pp->timer0;
 	grt_unlock(&pp->timers_lock);
 	return next;
+}
+
+void grt__timers_clock_set(void)
+{
+	uint32_t n = grt_load_acquire(&grt__sched.nallp);
+	grt_add_seqcst(&grt__clock_sets, 1);
+	for (uint32_t i = 0; i < n; i++) {
+		struct p *pp = grt__sched.allp[i];
+		grt_lock(&pp->timers_lock);
+		for (uint32_t k = 0; k < pp->ntimers; k++)
+			if (pp->timers[k]->real)
+				pp->timers[k]->when = grt__deadline_mono(pp->timers[k]->real);
+		for (uint32_t k = pp->ntimers; k-- > 0;)
+			sift_down(pp, k);
+		note_first(pp);
+		grt_unlock(&pp->timers_lock);
+	}
+	grt__sysmon_promise(grt__timers_earliest());
 }
 
 int64_t grt__timers_earliest(void)

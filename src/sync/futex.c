@@ -1,5 +1,6 @@
 #include "sync/futex.h"
 #include "os/os.h"
+#include "sched/clock.h"
 #include "sched/cancel.h"
 #include <errno.h>
 #include <limits.h>
@@ -123,7 +124,7 @@ static int sleep_linked(struct waiter *w, int64_t deadline, enum grt_wait why, b
 	if (task && timed)
 		grt__timer_start(&w->timer, deadline, expire);
 	if ((cancelable && grt__cancel_due()) || !grt__park(w->pk, why, deadline)) {
-		r = !task && timed && grt__nanotime() >= deadline ? -ETIMEDOUT : -EINTR;
+		r = !task && timed && grt__deadline_left(deadline) <= 0 ? -ETIMEDOUT : -EINTR;
 		if (give_up(w)) {
 			w->pk->state = PARK_RUNNING;
 		} else {
@@ -321,9 +322,7 @@ int64_t grt__deadline(clockid_t clock, const struct timespec *abstime, int *erro
 	if (abstime->tv_sec > INT64_MAX / 1000000000 / 2)
 		return GRT_FOREVER;
 	int64_t t = abstime->tv_sec * 1000000000 + abstime->tv_nsec;
-	if (clock == CLOCK_REALTIME)
-		t += grt__nanotime() - grt__os_clock(CLOCK_REALTIME);
-	return t < 0 ? 0 : t;
+	return clock == CLOCK_REALTIME ? -t : t;
 }
 
 void grt__futex_reset_in_child(void)

@@ -10,7 +10,7 @@
  *   wake    lock bucket; unlink up to n waiters; unlock; make them runnable.
  *   requeue both buckets locked in address order; waiters move without waking.
  *
- * Deadlines are CLOCK_MONOTONIC ns (grt__deadline converts). On time-out the waiter's timer unlinks it under the bucket lock;
+ * Deadlines are those of sched/clock.h (grt__deadline makes them). On time-out the waiter's timer unlinks it under the bucket lock;
  * whoever unlinks decides: a waiter is woken, or timed out, never both.
  *
  * Lock order: bucket, then second bucket by address, then timers, then sched.
@@ -60,7 +60,7 @@ bool grt__futex_wake_one(void *addr);
  */
 int grt__futex_requeue(uint32_t *addr, int nwake, int nmove, uint32_t *addr2, const uint32_t *expected);
 
-/* Absolute time of `clock` (CLOCK_REALTIME or CLOCK_MONOTONIC) as a monotonic deadline; -EINVAL if tv_nsec is out of
+/* Absolute time of `clock` (CLOCK_REALTIME or CLOCK_MONOTONIC) as a deadline (sched/clock.h); -EINVAL if tv_nsec is out of
  * range or the clock is unknown. A time in the past gives a deadline in the past. NULL gives GRT_FOREVER. */
 int64_t grt__deadline(clockid_t clock, const struct timespec *abstime, int *error);
 

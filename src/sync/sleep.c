@@ -1,6 +1,7 @@
 /* See sleep.h. */
 #include "sync/sleep.h"
 #include "sched/cancel.h"
+#include "sched/clock.h"
 #include <errno.h>
 
 static GRT_TLS struct sleeper {
@@ -54,7 +55,7 @@ int grt__sleep_until(int64_t deadline, int64_t *left)
 		/* Interrupted, but not for us: a signal that is ignored now, a request that something else acts on. */
 	} while (pk->g->handlers_ran == handlers && !grt__cancel_due());
 	/* As the kernel: a handler that ran while the time ran out does not make it an interruption. */
-	*left = deadline - grt__nanotime();
+	*left = grt__deadline_left(deadline);
 	return *left > 0 ? -EINTR : 0;
 }
 

@@ -13,7 +13,7 @@
 #include <time.h>
 
 /*
- * Task. Sleeps until `deadline` (ns of CLOCK_MONOTONIC; GRT_FOREVER for ever). 0, or -EINTR when a signal handler ran before
+ * Task. Sleeps until `deadline` (sched/clock.h). 0, or -EINTR when a signal handler ran before
  * the deadline or a cancellation is due; *left is then what was still to sleep, in ns, more than 0.
  */
 int grt__sleep_until(int64_t deadline, int64_t *left);

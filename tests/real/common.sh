@@ -21,10 +21,6 @@
 #   free_port, wait_port PORT, fail MESSAGE, skip REASON
 # INPUT=file gives a command its standard input; LIMIT=seconds is its time; FOREIGN=name of threads that are no tasks.
 
-[ "${BASH_SOURCE[0]}" != "$0" ] || {
-	echo "SKIP it is shared by the others"
-	exit 77
-}
 set -u
 export LC_ALL=C
 unset LD_PRELOAD

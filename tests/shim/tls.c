@@ -91,13 +91,13 @@ static void *publishes(void *arg)
 /* libc's own per-thread tables: ctype, locale, strerror, strtok, the printf of doubles */
 static void *uses_libc(void *arg)
 {
-	char buf[64], line[] = "a,b,c";
+	char buf[64], line[] = "a,b,c", *rest;
 	double x = 0.1 + (double)(long)arg;
 	int n = 0;
 	snprintf(buf, sizeof buf, "%g", x);
 	if (strtod(buf, NULL) != strtod("0.1", NULL) + (double)(long)arg && fabs(strtod(buf, NULL) - x) > 1e-3)
 		return (void *)1;
-	for (char *p = strtok(line, ","); p; p = strtok(NULL, ","))
+	for (char *p = strtok_r(line, ",", &rest); p; p = strtok_r(NULL, ",", &rest))
 		n += p[0];
 	if (n != 'a' + 'b' + 'c' || !isalpha('q') || toupper('q') != 'Q')
 		return (void *)2;
