@@ -196,9 +196,12 @@ static void on_runtime_signal(int sig, siginfo_t *info, void *uc)
 	}
 	if (pending && grt__self.in_block && gp->wait_masked) {
 		/* The call's own mask is in force when it is made again, and lets them through then. */
-		uint64_t queued = grt__signal_flush_masked(mp, gp, gp->wait_mask);
-		gp->wait_sent |= queued;
-		grt__sigframe_redo_call(uc);
+		uint64_t sent = grt__signal_flush_masked(mp, gp, gp->wait_mask);
+		gp->wait_sent |= sent;
+		if (sent & ~grt__uc_mask(uc)) /* its handler runs already when this one returns */
+			grt__sigframe_end_call(uc);
+		else
+			grt__sigframe_redo_call(uc);
 	} else if (pending) { /* they are delivered when this handler returns */
 		if (grt__signal_flush_queue(mp, gp, grt__uc_mask(uc)) && grt__self.in_block)
 			grt__sigframe_end_call(uc);

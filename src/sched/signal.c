@@ -307,6 +307,13 @@ void grt__maskwait_requeue(struct grt_maskwait *w)
 {
 	for (int i = 0; i < w->nleft; i++)
 		grt__signal_send(grt__self.g, w->left[i].si_signo, &w->left[i]);
+	if (grt_unlikely(
+			grt_load_relaxed(&grt__self.g->sigqueue))) { /* the call's mask had blocked what the task's does not */
+		grt__enter();
+		if (queue_opened(grt__self.g))
+			grt__self.attention |= ATTN_SIGNAL;
+		grt__leave();
+	}
 }
 
 uint64_t grt__signal_queued(struct g *gp)
