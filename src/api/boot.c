@@ -96,6 +96,7 @@ static void boot(void)
 	grt__preempt_stress = grt__knobs.preemptstress;
 	grt__preempt_init();
 	grt__signal_init();
+	grt__signal_adopt_pending();
 	grt_store_release(&grt__state, GRT_BOOTED);
 	grt__schedtrace_init();
 }

@@ -27,7 +27,7 @@ struct g {
 	uint8_t wait_why;     /* enum grt_wait; valid while G_WAITING */
 	uint8_t preempted;    /* resumes through sigreturn of frame; owner M */
 	uint8_t is_g0;
-	uint8_t detached;
+	uint8_t returns_int; /* fn is C11's: its result is an int, widened as one */
 	struct parker park;
 
 	/* ---- second line ---- */

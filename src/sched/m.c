@@ -478,6 +478,7 @@ void grt__m_boot_main(void)
 	gp->status = G_RUNNING;
 	grt__sys_sigprocmask(SIG_BLOCK, NULL, &mp->kmask);
 	gp->sigmask = mp->kmask;
+	sched.masks_used = gp->sigmask != 0;
 	mp->cur = &grt__self;
 	grt__p_bind(mp, sched.allp[0]);
 	for (uint32_t i = sched.nprocs; i-- > 1;)

@@ -7,6 +7,8 @@
 #include <errno.h>
 
 void (*grt__pin_end_hook)(struct g *gp);
+/* Atomic: the task, not the one that gettid says is the process, that is pinned to the process's first kernel thread. */
+static struct g *first_owner;
 
 static void pin_here(struct m *mp, struct g *gp)
 {
@@ -16,6 +18,8 @@ static void pin_here(struct m *mp, struct g *gp)
 		gp->lockedm = mp;
 		mp->lockedg = gp;
 	}
+	if (mp->tid == grt__sched.pid && gp->tid != mp->tid)
+		grt_store_release(&first_owner, gp);
 	grt_store_release(&gp->pinned_tid, mp->tid);
 }
 
@@ -90,6 +94,12 @@ int grt__pinned_tid(struct g *gp)
 	return grt_load_acquire(&gp->pinned_tid);
 }
 
+bool grt__pin_has_first_thread(struct g *self)
+{
+	struct g *gp = grt_load_acquire(&first_owner);
+	return gp && gp != self;
+}
+
 int grt__pin_clean_tid(void)
 {
 	return grt__sched.sysmon_tid;
@@ -107,6 +117,8 @@ bool grt__pin_end(struct m *mp, struct g *gp)
 		grt__tcb_robust_register(mp->g0.tcb);
 	}
 	grt_store_release(&gp->pinned_tid, 0);
+	if (grt_load_relaxed(&first_owner) == gp)
+		grt_store_release(&first_owner, NULL);
 	return mp->lockedg == gp && mp->ends_with_g;
 }
 
@@ -115,6 +127,7 @@ void grt__pin_fork_child(struct m *mp, struct g *gp)
 	gp->robust = ROBUST_NONE; /* what the parent holds is the parent's */
 	gp->clears_tid = 0;
 	gp->pin_wanted = 0;
+	first_owner = NULL;
 	if (gp->pinned)
 		gp->pinned_tid = mp->tid;
 }

@@ -25,6 +25,8 @@ int grt__pin(struct g *gp);
 int grt__pin_robust(void);
 /* Any thread: the kernel tid of a pinned task, 0 if it is not pinned. */
 int grt__pinned_tid(struct g *gp);
+/* Task: another task is pinned to the process's first kernel thread, and has its id in libc's mutexes. */
+bool grt__pin_has_first_thread(struct g *self);
 /* A kernel thread whose state nobody changed; 0: the calling one. */
 int grt__pin_clean_tid(void);
 

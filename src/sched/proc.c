@@ -512,6 +512,9 @@ static inline void prepare(struct m *mp, struct g *to)
 			fit_mask(mp, to);
 	} else {
 		mp->curg = NULL;
+		/* The task that leaves may die now, or block more elsewhere: what all block must not meet the mask that it leaves behind. */
+		if (grt_unlikely(grt_load_relaxed(&sched.masks_used)))
+			grt__m_set_mask(mp, GRT_MASK_ALL);
 	}
 	if (grt_unlikely(grt_load_relaxed(&grt__cputime_counts)))
 		grt__cputime_switch(mp, to);
@@ -631,6 +634,17 @@ void grt__ready(struct g *gp)
 global:
 	grt__globq_put(gp);
 	grt__wake_p(NULL);
+}
+
+/* Newborns run in the order of their birth, as threads do that the kernel starts: a program may count on it without knowing. */
+void grt__ready_new(struct m *mp, struct g *gp)
+{
+	bool first = grt__runq_empty(mp->p);
+	grt_store_relaxed(&gp->status, G_RUNNABLE);
+	grt__runq_put(mp->p, gp, first);
+	if (!first && !alone())
+		__atomic_thread_fence(__ATOMIC_SEQ_CST); /* as the exchange of runnext: before maybe_wake reads nspinning */
+	maybe_wake(mp, mp->p);
 }
 
 void grt__yield(void)

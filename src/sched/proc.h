@@ -48,6 +48,7 @@ struct grt_sched {
 	struct m *allm; /* atomic: push only */
 	uint32_t nm;    /* Ms made */
 	uint32_t nm_live;
+	uint32_t masks_used; /* atomic: some task has blocked signals since boot, or main before */
 	uint32_t want_m;     /* atomic: sysmon shall make an M */
 	uint32_t m_starting; /* atomic: an M was made and has not looked for a P yet */
 

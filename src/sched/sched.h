@@ -180,6 +180,8 @@ void grt__wake(struct parker *pk);
 
 /* Any thread. Puts a G that is not on any queue and not running onto a run queue and wakes an M if that pays. */
 void grt__ready(struct g *gp);
+/* The same for a task that was never run. Critical. */
+void grt__ready_new(struct m *mp, struct g *gp);
 
 /* Task. Goes to the back of the queue (Gosched). */
 void grt__yield(void);
@@ -202,7 +204,8 @@ struct grt_spawn {
 	void *stack;             /* lowest address of the caller's own stack, or NULL */
 	const uint64_t *sigmask; /* NULL: the caller's */
 	bool detached;
-	bool internal; /* a runtime task (finalizers, ...): not counted, hidden from traces below "system" */
+	bool returns_int; /* fn returns int (thrd_start_t) */
+	bool internal;    /* a runtime task (finalizers, ...): not counted, hidden from traces below "system" */
 };
 
 /* Task. Makes a task and puts it on the run queue. *pthread, if not NULL, is its thread block (its pthread_t) before it can run.

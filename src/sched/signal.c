@@ -115,6 +115,8 @@ int grt__signal_mask(int how, const uint64_t *set, uint64_t *old)
 			return -EINVAL;
 		}
 		bool opened = (gp->sigmask & ~mask) != 0;
+		if (mask && !grt_load_relaxed(&grt__sched.masks_used))
+			grt_store_relaxed(&grt__sched.masks_used, 1);
 		gp->sigmask = mask;
 		if (opened) {
 			grt__signal_bell_all();
@@ -670,6 +672,42 @@ bool grt__signal_kernel_user(void)
 			return true;
 	}
 	return false;
+}
+
+/* What is pending for the calling kernel thread alone; sigpending does not tell it from what any thread may take. */
+static uint64_t thread_pending(void)
+{
+	char text[2048];
+	uint64_t set = 0;
+	long fd = grt__sys_open("/proc/thread-self/status", O_RDONLY | O_CLOEXEC, 0);
+	if (fd < 0)
+		return 0;
+	long n = grt__sys_read((int)fd, text, sizeof text - 1);
+	grt__sys_close((int)fd);
+	if (n <= 0)
+		return 0;
+	text[n] = 0;
+	const char *p = strstr(text, "\nSigPnd:\t");
+	if (!p)
+		return 0;
+	for (p += 9; (*p >= '0' && *p <= '9') || (*p >= 'a' && *p <= 'f'); p++)
+		set = set << 4 | (uint64_t)(*p <= '9' ? *p - '0' : *p - 'a' + 10);
+	return set;
+}
+
+void grt__signal_adopt_pending(void)
+{
+	uint64_t any = 0, mine;
+	grt__sys2(SYS_rt_sigpending, &any, sizeof any);
+	while ((any & ~GRT_MASK_LIBC) && (mine = thread_pending() & ~GRT_MASK_LIBC) != 0) {
+		struct timespec now = {0, 0};
+		siginfo_t info;
+		uint64_t one = mine & -mine;
+		long sig = grt__sys4(SYS_rt_sigtimedwait, &one, &info, &now, sizeof one);
+		if (sig <= 0)
+			return;
+		grt__signal_send(&grt__main_g, (int)sig, &info);
+	}
 }
 
 void grt__signal_init(void)

@@ -33,6 +33,8 @@ extern bool grt__altstack_seen; /* sigaltstack was called before boot */
 bool grt__signal_kernel_user(void);
 /* Boot, main thread: takes over the dispositions that the program has set so far. */
 void grt__signal_init(void);
+/* Boot, afterwards: signals that wait for the main thread alone, in the kernel, are the main task's from now on. */
+void grt__signal_adopt_pending(void);
 /* sigaction on the program's view. 0 or -errno. Any thread. act and old are the kernel's layout with the program's handler. */
 int grt__signal_action(int sig, const struct grt_ksigaction *act, struct grt_ksigaction *old);
 /* sigprocmask of the calling task. */
@@ -62,7 +64,7 @@ bool grt__suspend_begin(uint64_t mask);
 bool grt__suspend_end(void);
 /* A parked task runs again without having been woken. */
 void grt__interrupt(struct g *gp);
-/* The calling task's mask was changed behind our back by libc (siglongjmp): note it. */
+/* libc is about to set the calling task's mask by itself (siglongjmp, setcontext): it is set before. */
 void grt__signal_note_mask(uint64_t mask);
 int grt__signal_altstack(const stack_t *ss, stack_t *old);
 /* The bell: opened at boot and in a child that makes threads; all of it rings again after a mask opened. sysmon polls it. */

@@ -77,7 +77,10 @@ static void new_id(struct m *mp, struct g *gp)
 static void run(struct g *gp, __pthread_unwind_buf_t *end)
 {
 	grt__tcb_set_unwind_end(gp, end);
-	grt__tcb_set_result(gp, gp->fn(gp->arg));
+	void *result = gp->fn(gp->arg);
+	if (gp->returns_int)
+		result = (void *)(intptr_t)(int)(intptr_t)result;
+	grt__tcb_set_result(gp, result);
 }
 
 static const struct grt_ctx_last *end_task(struct g *gp);
@@ -109,7 +112,10 @@ int grt__spawn(const struct grt_spawn *how, unsigned long *pthread)
 	gp->joiner = NULL;
 	gp->join_state = how->detached ? JOIN_DETACHED : JOIN_RUNNING;
 	gp->internal = how->internal;
+	gp->returns_int = how->returns_int;
 	gp->sigmask = how->sigmask ? *how->sigmask & ~GRT_MASK_LIBC : self->sigmask;
+	if (grt_unlikely(how->sigmask != NULL) && gp->sigmask)
+		grt_store_relaxed(&sched.masks_used, 1);
 	gp->sigpending = 0;
 	if (grt_unlikely(gp->has_altstack))
 		gp->has_altstack = 0, gp->altstack_size = 0;
@@ -127,7 +133,7 @@ int grt__spawn(const struct grt_spawn *how, unsigned long *pthread)
 	grt__ctx_make(&gp->ctx, gp->stack_hi, (uintptr_t)gp->tcb, task_main, gp);
 	if (pthread)
 		*pthread = (unsigned long)gp->tcb;
-	grt__ready(gp);
+	grt__ready_new(mp, gp);
 	grt__leave();
 	return 0;
 }
@@ -259,7 +265,7 @@ void grt__task_main_landing(void)
 static int reap(struct g *gp, void **result)
 {
 	if (!grt_cas(&gp->join_state, JOIN_DONE, JOIN_TAKEN))
-		return -EINVAL;
+		return -ESRCH; /* somebody else joined it meanwhile */
 	if (result)
 		*result = gp->result;
 	if (gp == &grt__main_g)
@@ -374,7 +380,7 @@ int grt__task_detach(struct g *gp)
 		return 0;
 	if (grt_load_acquire(&gp->join_state) == JOIN_DONE)
 		return reap(gp, NULL);
-	return -EINVAL;
+	return grt_load_relaxed(&gp->join_state) == JOIN_TAKEN ? -ESRCH : -EINVAL;
 }
 
 bool grt__task_alive(struct g *gp)

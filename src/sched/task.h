@@ -21,7 +21,7 @@ enum join_state { JOIN_RUNNING, JOIN_WAITED, JOIN_DYING, JOIN_DETACHED, JOIN_DON
 /* 0 and the result; -ESRCH no such task, -EINVAL detached or another joiner, -EDEADLK self, -ETIMEDOUT, -ECANCELED; deadline
  * INT64_MIN: only try (-EBUSY). Any thread. */
 int grt__task_join(struct g *gp, int64_t deadline, void **result);
-/* 0, -EINVAL already detached. */
+/* 0, -EINVAL already detached, -ESRCH already joined. */
 int grt__task_detach(struct g *gp);
 /* pthread_exit on main: what follows its unwinding. */
 void grt__task_main_landing(void) GRT_NORETURN;

@@ -43,7 +43,8 @@ static int32_t full_enter(const pthread_mutex_t *m)
 	if (!by_kernel_tid(m) || !grt__on_task())
 		return 0;
 	int32_t tid = grt__pin_robust(), was = *block_tid();
-	if (m->__data.__owner == grt__self.g->tid) /* main has held it since before boot */
+	/* Main has held it since before boot. But the same number is a task's that is pinned to the process's first thread. */
+	if (m->__data.__owner == grt__self.g->tid && !grt__pin_has_first_thread(grt__self.g))
 		return 0;
 	*block_tid() = tid;
 	return was;
@@ -195,11 +196,19 @@ static bool cond_is_libcs(const pthread_cond_t *c, const pthread_mutex_t *m)
 	return grt_unlikely(grt__cond_is_shared(c)) && (m->__data.__kind & MUTEX_PSHARED);
 }
 
+static void full_unwind(void *tid)
+{
+	full_leave(*(int32_t *)tid);
+}
+
+/* Cancellation unwinds from inside: the program's cleanup handlers find the task's own tid again. */
 #define SHARED_COND(m, call)                                                                                           \
 	({                                                                                                                 \
+		int shared_r;                                                                                                  \
 		int32_t shared_tid = full_enter(m);                                                                            \
-		int shared_r = GRT_BLOCKING(int, true, call);                                                                  \
-		full_leave(shared_tid);                                                                                        \
+		pthread_cleanup_push(full_unwind, &shared_tid);                                                                \
+		shared_r = GRT_BLOCKING(int, true, call);                                                                      \
+		pthread_cleanup_pop(1);                                                                                        \
 		shared_r;                                                                                                      \
 	})
 

@@ -30,6 +30,12 @@ static inline int grt__shim_errno(int r)
 	return -1;
 }
 
+/* The other way: what a wrapper returned, as a lower layer says it. */
+static inline long grt__shim_result(long r)
+{
+	return r == -1 ? -errno : r;
+}
+
 /*
  * A blocking section around a libc function, with its result and errno kept:
  *     GRT_BLOCKING(ssize_t, false, REAL(read)(fd, buf, n))

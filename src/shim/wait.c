@@ -137,35 +137,6 @@ GRT_EXPORT int mq_timedsend(mqd_t q, const char *msg, size_t n, unsigned prio, c
 
 /* ---- completions of libc's helper threads ---- */
 
-/* libc asks for the scheduling parameters of the task's tid, which is no kernel thread's: that it fails harmlessly must not show. */
-#define KEEP_ERRNO(call)                                                                                               \
-	({                                                                                                                 \
-		int kept_errno = errno, kept_r = (call);                                                                       \
-		if (kept_r == 0)                                                                                               \
-			errno = kept_errno;                                                                                        \
-		kept_r;                                                                                                        \
-	})
-
-GRT_EXPORT int aio_read(struct aiocb *cb)
-{
-	return KEEP_ERRNO(REAL(aio_read)(cb));
-}
-
-GRT_EXPORT int aio_read64(struct aiocb64 *cb)
-{
-	return KEEP_ERRNO(REAL(aio_read64)(cb));
-}
-
-GRT_EXPORT int aio_write(struct aiocb *cb)
-{
-	return KEEP_ERRNO(REAL(aio_write)(cb));
-}
-
-GRT_EXPORT int aio_write64(struct aiocb64 *cb)
-{
-	return KEEP_ERRNO(REAL(aio_write64)(cb));
-}
-
 GRT_EXPORT int aio_suspend(const struct aiocb *const list[], int n, const struct timespec *timeout)
 {
 	return GRT_BLOCKING(int, true, REAL(aio_suspend)(list, n, timeout));
