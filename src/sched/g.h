@@ -103,9 +103,10 @@ struct m {
 	struct p *nextp;       /* P handed over while asleep; published by park_word */
 	uint32_t park_word;    /* atomic: kernel futex, 1: notified */
 	uint8_t spinning;      /* counted in sched.nspinning */
-	uint8_t steal_next;    /* sysmon found a stuck runnext: take it; published by park_word */
-	uint64_t kmask;        /* the kernel's signal mask of this thread; owner M */
-	int32_t tid;           /* the kernel's */
+	uint8_t slept; /* since it woke it may be that nobody looks after the timers of idle Ps: pass them on; owner M */
+	uint8_t steal_next; /* sysmon found a stuck runnext: take it; published by park_word */
+	uint64_t kmask;     /* the kernel's signal mask of this thread; owner M */
+	int32_t tid;        /* the kernel's */
 	uint32_t id;
 	struct g *lockedg;
 	uint8_t

@@ -148,7 +148,7 @@ GRT_NORETURN static void end(struct m *mp)
 		grt__sys1(SYS_exit, 0);
 }
 
-/* The time keeper was called to other work: timers of Ps that nobody runs are sysmon's now. */
+/* An M that slept goes to work: it kept the time, or was woken by the one who did. Timers of Ps that nobody runs are sysmon's now. */
 static void pass_timers_on(const struct p *mine)
 {
 	int64_t first = GRT_FOREVER;
@@ -182,6 +182,7 @@ static void end_if_spare(struct m *mp)
 
 void grt__m_sleep(struct m *mp)
 {
+	mp->slept = 1;
 	grt__m_set_mask(mp, GRT_MASK_ALL);
 	grt_lock(&sched.lock);
 	mp->sched_next = sched.midle;
@@ -211,8 +212,6 @@ void grt__m_sleep(struct m *mp)
 	if (deadline != GRT_FOREVER) {
 		int64_t mine = deadline;
 		__atomic_compare_exchange_n(&sched.promised, &mine, GRT_FOREVER, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
-		if (notified)
-			pass_timers_on(mp->nextp);
 	}
 	if (!notified) {
 		/* Timers are due: go and fire them, if a P is to be had. */
@@ -339,6 +338,10 @@ void grt__m_loop(struct m *mp)
 			mp->picked = NULL;
 			if (!gp)
 				gp = grt__find_runnable(mp);
+			if (grt_unlikely(mp->slept)) { /* it has fired what was due; now it has something else to do */
+				mp->slept = 0;
+				pass_timers_on(mp->p);
+			}
 			if (gp->lockedm && gp->lockedm != mp) {
 				start_locked(mp, gp);
 				continue;

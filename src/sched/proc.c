@@ -442,6 +442,7 @@ static void go_idle(struct m *mp)
 	}
 	grt_fence_seqcst(); /* the second look of proc.h */
 	if (work_left(mp) && grt__acquire_idle_p(mp)) {
+		mp->slept = 1; /* the P that was given up may be another one, with timers */
 		mp->spinning = 1;
 		grt_add_seqcst(&sched.nspinning, 1);
 		return;
