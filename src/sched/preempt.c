@@ -117,7 +117,8 @@ static const struct grt_ctx_last *resume(void *arg)
 		grt__signal_flush_queue(mp, gp, grt__uc_mask(uc));
 	if (grt_unlikely(grt__cancel_due_async())) /* the signal that acts on it comes with the first instruction */
 		grt__preempt_kick(mp);
-	grt__self.attention = 0;
+	/* What it was about to look at stays: signals put off, with everything blocked until it does. */
+	grt__self.attention &= (uint8_t)~ATTN_PREEMPT;
 	mp->kmask = grt__uc_mask(uc);
 	grt_barrier();
 	grt__self.crit = 0;
@@ -215,6 +216,8 @@ static void on_runtime_signal(int sig, siginfo_t *info, void *uc)
 	if (pending) { /* they are delivered when this handler returns */
 		if (grt__signal_flush_queue(mp, gp, grt__uc_mask(uc)) && grt__self.in_block)
 			grt__sigframe_end_call(uc);
+		if (grt_unlikely(grt__uc_mask(uc) & ~gp->sigmask)) /* about to open its mask: it looks again then */
+			grt__signal_look_again(gp);
 	} else if (grt__self.in_block) {
 		grt__sigframe_redo_call(uc);
 	}

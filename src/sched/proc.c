@@ -509,8 +509,6 @@ static inline void prepare(struct m *mp, struct g *to)
 			to->tls->attention |= ATTN_SIGNAL;
 		if (grt_unlikely(mp->p->timer0 < grt_load_relaxed(&sched.promised)))
 			grt__sysmon_promise(mp->p->timer0);
-		if (grt_unlikely(to->preempted || to->sigmask != mp->kmask))
-			fit_mask(mp, to);
 	} else {
 		mp->curg = NULL;
 		/* The task that leaves may die now, or block more elsewhere: what all block must not meet the mask that it leaves behind. */
@@ -522,6 +520,10 @@ static inline void prepare(struct m *mp, struct g *to)
 	to->tls->m = mp;
 	grt_barrier();
 	mp->cur = to->tls; /* both counts are at least 1 here: sysmon sees the M critical throughout */
+	grt_barrier();
+	/* A signal that is put off before this blocks everything, and is seen by the look; one after knows by cur whom to tell. */
+	if (grt_unlikely(to->preempted || to->sigmask != mp->kmask) && !to->is_g0)
+		fit_mask(mp, to);
 }
 
 void grt__switch(struct m *mp, struct g *from, struct g *to, grt_commit commit, void *arg)

@@ -95,6 +95,12 @@ static bool queue_opened(struct g *gp)
 	return any;
 }
 
+void grt__signal_look_again(struct g *gp)
+{
+	if (queue_opened(gp))
+		grt__self.attention |= ATTN_SIGNAL;
+}
+
 int grt__signal_mask(int how, const uint64_t *set, uint64_t *old)
 {
 	struct m *mp = grt__enter();
@@ -268,26 +274,38 @@ int grt__signal_send(struct g *gp, int sig, const siginfo_t *info)
 	return n ? 0 : -EAGAIN;
 }
 
+/* Takes the one that the kernel would deliver first off the queue: the lowest number, then the oldest. */
+static struct g_signal *take_first_locked(struct g *gp, uint64_t mask)
+{
+	struct g_signal **first = NULL, *n;
+	for (struct g_signal **link = &gp->sigqueue; (n = *link); link = &n->next)
+		if (!(mask & BIT(n->info.si_signo)) && (!first || n->info.si_signo < (*first)->info.si_signo))
+			first = link;
+	if (!first)
+		return NULL;
+	n = *first;
+	*first = n->next;
+	return n;
+}
+
 bool grt__signal_flush_queue(struct m *mp, struct g *gp, uint64_t mask)
 {
-	bool hard = false;
+	bool handled = false, hard = false;
+	struct g_signal *n;
 	grt__pin_asked(mp, gp);
 	/* With crit set and signals blocked here, and the lock's other holders running elsewhere, this wait is short. */
 	grt_lock(&signal_lock);
-	struct g_signal **link = &gp->sigqueue, *n;
-	while ((n = *link)) {
-		if (mask & BIT(n->info.si_signo)) {
-			link = &n->next;
-			continue;
-		}
-		send_to_thread(grt__sys_gettid(), &n->info);
+	/* One with a handler at a time: the handler may move the task to another M, where the next, sent to this one, would miss it.
+	 * run_handler sends it. */
+	while (!handled && (n = take_first_locked(gp, mask))) {
 		const struct grt_ksigaction *act = action_of(n->info.si_signo);
-		hard |= act->handler != SIG_DFL && act->handler != SIG_IGN && !(act->flags & SA_RESTART);
-		*link = n->next;
+		handled = act->handler != SIG_DFL && act->handler != SIG_IGN;
+		hard = handled && !(act->flags & SA_RESTART);
+		send_to_thread(grt__sys_gettid(), &n->info);
 		n->next = free_nodes;
 		free_nodes = n;
 	}
-	grt_store_seqcst(&gp->sigpending, 0); /* what stays is looked at when the mask opens */
+	grt_store_seqcst(&gp->sigpending, 0); /* what stays is looked at when the handler begins, or when the mask opens */
 	grt_unlock(&signal_lock);
 	return hard;
 }
@@ -408,7 +426,12 @@ static void run_handler(int sig, siginfo_t *info, ucontext_t *uc, void (*handler
 	if (in_block)
 		grt__block_exit();
 	struct m *mp = grt__enter();
+	uint64_t all = ~0ull;
+	/* On another M than the kernel chose: as there, nothing may come before the mask is set, or its end would write back what it found. */
+	if (grt_unlikely(mp->kmask != all))
+		grt__sys_sigprocmask(SIG_SETMASK, &all, NULL);
 	mp->kmask = mask;
+	grt__signal_look_again(gp);
 	grt_barrier();
 	grt__self.crit = 0;
 	grt_barrier();
@@ -419,7 +442,7 @@ static void run_handler(int sig, siginfo_t *info, ucontext_t *uc, void (*handler
 		grt__block_enter(in_block == 2);
 	else
 		grt__enter();
-	uint64_t all = ~0ull; /* the runtime's too: from here on it comes with the frame's mask */
+	/* The runtime's too: from here on it comes with the frame's mask. */
 	grt__sys_sigprocmask(SIG_SETMASK, &all, NULL);
 	mp = grt__self.m;
 	grt__uc_mask(uc) &= ~GRT_MASK_LIBC;
@@ -427,8 +450,7 @@ static void run_handler(int sig, siginfo_t *info, ucontext_t *uc, void (*handler
 	gp->sigmask = mp->kmask = grt__uc_mask(uc);
 	if (opened)
 		grt__signal_bell_all();
-	if (queue_opened(gp)) /* came while the handler had it blocked */
-		grt__self.attention |= ATTN_SIGNAL;
+	grt__signal_look_again(gp); /* what came while the handler had it blocked */
 	kick_again(mp);
 	uc->uc_stack = (stack_t){.ss_sp = mp->gsignal, .ss_size = mp->gsignal_size};
 	if (!in_block)
@@ -503,8 +525,11 @@ static void put_off(int sig, siginfo_t *info, void *uc)
 	again.si_code = SI_PUT_OFF;
 	grt__sys3(SYS_rt_sigqueueinfo, grt__sys_getpid(), sig, &again);
 	grt__uc_mask(uc) = GRT_MASK_ALL;
-	if (mp)
+	if (mp) {
 		mp->kmask = GRT_MASK_ALL;
+		if (!mp->cur->g->is_g0) /* in the middle of a switch it is the next task that must open the mask again */
+			mp->cur->attention |= ATTN_SIGNAL;
+	}
 	if (!grt__self.g->is_g0)
 		grt__self.attention |= ATTN_SIGNAL;
 	else if (mp->alone)

@@ -95,6 +95,8 @@ uint64_t grt__signal_urgent_bit(void);
 /* Sends gp's queued signals that `mask` lets through to its own kernel thread. All signals blocked, critical. True if one of them
  * has a handler without SA_RESTART. */
 bool grt__signal_flush_queue(struct m *mp, struct g *gp, uint64_t mask);
+/* The calling task, critical: if something queued may be delivered with the task's own mask, it is at the end of the section. */
+void grt__signal_look_again(struct g *gp);
 /* Runtime's signal handler: the broadcast that this thread has not run yet. */
 void grt__broadcast_run(void);
 bool grt__pc_is_ours(uintptr_t pc);
