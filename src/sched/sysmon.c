@@ -105,11 +105,12 @@ static bool look_at_p(struct p *pp, int64_t now, bool waits, int64_t slice)
 {
 	uint64_t word = grt_load_acquire(&pp->word);
 	uint32_t schedtick = grt_load_relaxed(&pp->schedtick), syscalltick = grt_load_relaxed(&pp->syscalltick);
-	bool moved = schedtick != pp->seen_schedtick || syscalltick != pp->seen_syscalltick;
+	bool same_call = syscalltick == pp->seen_syscalltick;
 	bool leaving = grt_load_relaxed(&pp->retire) == P_LEAVING;
-	if (moved || !pp->seen_when) {
+	pp->seen_syscalltick = syscalltick;
+	/* A slice is a task's, whatever short calls it makes meanwhile. */
+	if (schedtick != pp->seen_schedtick || !pp->seen_when) {
 		pp->seen_schedtick = schedtick;
-		pp->seen_syscalltick = syscalltick;
 		pp->seen_when = now;
 		pp->preempt_tries = 0;
 		if (!leaving)
@@ -118,7 +119,7 @@ static bool look_at_p(struct p *pp, int64_t now, bool waits, int64_t slice)
 	if (!waits && !leaving)
 		return false;
 	if (P_STATUS(word) == P_SYSCALL) {
-		if (!grt_cas(&pp->word, word, P_WORD(P_IDLE, 0, P_SEQ(word) + 1)))
+		if (!same_call || !grt_cas(&pp->word, word, P_WORD(P_IDLE, 0, P_SEQ(word) + 1)))
 			return false;
 		grt__handoff_p(pp);
 		return true;
