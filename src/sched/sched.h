@@ -175,7 +175,7 @@ bool grt__park(struct parker *pk, enum grt_wait why, int64_t deadline);
 /* The owner, after an interruption, when it finds that a waker has dequeued it already: the wake is moments away. */
 void grt__park_await(struct parker *pk);
 
-/* Any thread, any context, locks up to BUCKET2 and TIMERS held. Makes the owner runnable. Exactly one wake per prepare. */
+/* Any thread, any context, locks up to BUCKET and TIMERS held. Makes the owner runnable. Exactly one wake per prepare. */
 void grt__wake(struct parker *pk);
 
 /* Any thread. Puts a G that is not on any queue and not running onto a run queue and wakes an M if that pays. */

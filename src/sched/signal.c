@@ -525,11 +525,9 @@ static void put_off(int sig, siginfo_t *info, void *uc)
 	again.si_code = SI_PUT_OFF;
 	grt__sys3(SYS_rt_sigqueueinfo, grt__sys_getpid(), sig, &again);
 	grt__uc_mask(uc) = GRT_MASK_ALL;
-	if (mp) {
-		mp->kmask = GRT_MASK_ALL;
-		if (!mp->cur->g->is_g0) /* in the middle of a switch it is the next task that must open the mask again */
-			mp->cur->attention |= ATTN_SIGNAL;
-	}
+	mp->kmask = GRT_MASK_ALL;
+	if (!mp->cur->g->is_g0) /* in the middle of a switch it is the next task that must open the mask again */
+		mp->cur->attention |= ATTN_SIGNAL;
 	if (!grt__self.g->is_g0)
 		grt__self.attention |= ATTN_SIGNAL;
 	else if (mp->alone)

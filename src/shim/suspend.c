@@ -42,7 +42,6 @@ int grt__suspend(struct grt_suspend *s, const sigset_t *mask)
 {
 	struct g *gp = grt__self.g;
 	const struct timespec *asked = s->timeout;
-	struct timespec rest;
 	int64_t until = 0;
 	memcpy(&s->mask, mask, sizeof s->mask);
 	s->mask &= ~GRT_MASK_LIBC;
@@ -76,8 +75,8 @@ int grt__suspend(struct grt_suspend *s, const sigset_t *mask)
 		}
 		/* Ignored, or not for the program at all. */
 		if (until) {
-			left(&rest, until);
-			s->timeout = &rest;
+			left(&s->rest, until);
+			s->timeout = &s->rest;
 		}
 	}
 }

@@ -12,6 +12,7 @@ struct grt_suspend {
 	uint64_t mask;
 	sigset_t set;                   /* of mask, without the signals that are not the program's */
 	const struct timespec *timeout; /* relative; NULL: none */
+	struct timespec rest;           /* what is left of it when the call is made again */
 	bool looks;                     /* it is about descriptors: with no timeout it finds those that are ready */
 	int n, fd;
 	void *p[3];

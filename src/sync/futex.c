@@ -30,11 +30,16 @@ static struct bucket *bucket_of(uintptr_t key)
 	return &buckets[(h >> 40) % BUCKETS];
 }
 
+static void init_bucket(struct bucket *b)
+{
+	if (grt_unlikely(!b->waiters.next)) /* zeroed memory is a valid empty bucket */
+		grt_list_init(&b->waiters);
+}
+
 static void lock_bucket(struct bucket *b)
 {
 	grt_lock(&b->lock);
-	if (grt_unlikely(!b->waiters.next)) /* zeroed memory is a valid empty bucket */
-		grt_list_init(&b->waiters);
+	init_bucket(b);
 }
 
 static void link_locked(struct bucket *b, struct waiter *w)
@@ -253,12 +258,20 @@ static void lock_two(struct bucket *a, struct bucket *b)
 		b = t;
 	}
 	lock_bucket(a);
-	if (a != b) {
-#if GRT_DEBUG >= 1
-		b->lock.rank = GRT_RANK_BUCKET2;
-#endif
-		lock_bucket(b);
-	}
+	if (a == b)
+		return;
+	/* Of the same rank as the first: their order is that of the addresses, which the checker does not know. */
+	if (!grt_cas(&b->lock.word, 0, 1))
+		grt__lock_slow(&b->lock);
+	init_bucket(b);
+}
+
+static void unlock_two(struct bucket *a, struct bucket *b)
+{
+	struct bucket *first = a < b ? a : b, *second = a < b ? b : a;
+	if (first != second)
+		grt_store_release(&second->lock.word, 0);
+	grt_unlock(&first->lock);
 }
 
 int grt__futex_requeue(uint32_t *addr, int nwake, int nmove, uint32_t *addr2, const uint32_t *expected)
@@ -295,9 +308,7 @@ int grt__futex_requeue(uint32_t *addr, int nwake, int nmove, uint32_t *addr2, co
 		}
 	}
 out:
-	if (a != b)
-		grt_unlock(&b->lock);
-	grt_unlock(&a->lock);
+	unlock_two(a, b);
 	while (!grt_list_empty(&woken)) {
 		struct waiter *w = grt_container_of(woken.next, struct waiter, link);
 		grt_list_unlink(&w->link);

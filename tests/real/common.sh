@@ -36,6 +36,11 @@ server=
 running=
 T=$(mktemp -d "${TMPDIR:-/tmp}/grt-$name-XXXXXX") || exit 1
 mkdir "$T/native" "$T/grt"
+# Servers that give up being root must reach it, whatever folder of ours it lies in.
+for ((dir = ${#T}; dir > 5; dir--)); do
+	[ "${T:dir:1}" != / ] || case $T in /tmp/*) chmod o+x "${T:0:dir}" 2>/dev/null ;; esac
+done
+chmod o+x "$T"
 
 finish() {
 	local rc=$?

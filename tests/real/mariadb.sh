@@ -11,6 +11,7 @@ if [ "$(id -u)" = 0 ]; then
 	user=(--user=mysql)
 	chmod a+rx "$T"
 	chown mysql "$T" "$T/native" "$T/grt"
+	export TMPDIR=$T # theirs too
 fi
 sql() { timeout 30 "$client" --no-defaults -uroot -S "$T/$side/s" -N "$@" 2>&1; }
 
