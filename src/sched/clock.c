@@ -33,7 +33,12 @@ static void clock_open(void)
 {
 	struct itimerspec never = {.it_value.tv_sec = INT64_MAX / 1000000000};
 	long low = grt__sys2(SYS_timerfd_create, CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (low < 0 || grt__sys4(SYS_timerfd_settime, low, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &never, NULL) < 0) {
+	if (low >= 0 &&
+	    grt__sys4(SYS_timerfd_settime, low, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &never, NULL) < 0) {
+		grt__sys_close((int)low);
+		low = -1;
+	}
+	if (low < 0) {
 		grt_store_seqcst(&wanted, 0); /* again at the next such deadline */
 		return;
 	}

@@ -81,7 +81,7 @@ void grt__m_wake(struct m *mp)
 
 /* A child of fork that has made no thread: one task, one M, and no sysmon to ring the bell. The task's signals come to the M while
  * it sleeps, and its handler of them (signal.c) makes the task look. */
-static bool alone(void)
+static bool without_sysmon(void)
 {
 	return grt_unlikely(!grt_load_relaxed(&sched.sysmon_tid));
 }
@@ -102,7 +102,7 @@ static long sleep_alone(struct m *mp, int64_t deadline)
 static bool wait_note(struct m *mp, int64_t deadline)
 {
 	while (grt_xchg_seqcst(&mp->park_word, 0) == 0) {
-		long r = alone() ? sleep_alone(mp, deadline) : grt__os_futex_wait(&mp->park_word, 0, deadline);
+		long r = without_sysmon() ? sleep_alone(mp, deadline) : grt__os_futex_wait(&mp->park_word, 0, deadline);
 		if (r == -ETIMEDOUT && !grt_load_acquire(&mp->park_word))
 			return false;
 	}
@@ -329,7 +329,7 @@ void grt__m_loop(struct m *mp)
 		struct g *gp;
 		if (mp->ending)
 			end(mp);
-		if (mp->lockedg && !alone()) { /* alone there is no other M to keep time and hand over a P */
+		if (mp->lockedg && !without_sysmon()) { /* alone there is no other M to keep time and hand over a P */
 			grt_assert(!mp->picked);
 			stop_locked(mp);
 			gp = mp->lockedg;

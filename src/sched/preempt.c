@@ -7,6 +7,7 @@
  */
 #include "arch/sigctx.h"
 #include "os/os.h"
+#include "sched/broadcast.h"
 #include "sched/cancel.h"
 #include "sched/proc.h"
 #include "sched/signal.h"
@@ -83,8 +84,6 @@ static int note_text(struct dl_phdr_info *info, size_t size, void *arg)
 	return 0;
 }
 
-static void on_runtime_signal(int sig, siginfo_t *info, void *uc);
-
 void grt__preempt_kick(struct m *mp)
 {
 	if (mp->tid)
@@ -95,11 +94,6 @@ void grt__kick_tid(int tid)
 {
 	if (grt__sys_tgkill(grt__sched.pid, tid, GRT_SIGRT) == -EAGAIN && grt__signal_urgent_on())
 		grt__sys_tgkill(grt__sched.pid, tid, SIGURG);
-}
-
-void grt__preempt_signal(int sig, siginfo_t *info, void *uc)
-{
-	on_runtime_signal(sig, info, uc);
 }
 
 /* On the buffer's small stack, critical, everything but the runtime's signal blocked. */
@@ -185,7 +179,7 @@ static bool wait_for_libc(struct m *mp, uintptr_t pc)
 }
 
 /* The runtime's signal, on gsignal (or, on a foreign thread or sysmon, wherever), everything blocked. */
-static void on_runtime_signal(int sig, siginfo_t *info, void *uc)
+void grt__preempt_signal(int sig, siginfo_t *info, void *uc)
 {
 	(void)sig;
 	grt__broadcast_run();
@@ -238,7 +232,7 @@ void grt__preempt_init(void)
 {
 	dl_iterate_phdr(note_text, NULL);
 	struct grt_ksigaction act = {
-		.handler = (void *)on_runtime_signal,
+		.handler = (void *)grt__preempt_signal,
 		.flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART | 0x04000000 /* SA_RESTORER */,
 		.restorer = (void *)grt__sigrestorer,
 		.mask = ~0ull,

@@ -136,24 +136,25 @@ GRT_ALWAYS_INLINE struct m *grt__enter(void)
 	return mp;
 }
 
-/* The outermost leave delivers what was put off: deferred signals, preemption. The task may migrate here. */
-GRT_ALWAYS_INLINE void grt__leave(void)
+GRT_ALWAYS_INLINE void grt__leave_acting(bool act)
 {
 	grt_barrier();
 	grt__self.crit--;
 	grt_barrier(); /* what comes before the count falls is seen here, what comes after acts at once */
 	if (grt_unlikely(grt__self.attention) && !grt__self.crit)
-		grt__leave_slow(true);
+		grt__leave_slow(act);
+}
+
+/* The outermost leave delivers what was put off: deferred signals, preemption. The task may migrate here. */
+GRT_ALWAYS_INLINE void grt__leave(void)
+{
+	grt__leave_acting(true);
 }
 
 /* The same for a wait that is a cancellation point: an asynchronous cancellation is left to the caller. */
 GRT_ALWAYS_INLINE void grt__leave_wait(void)
 {
-	grt_barrier();
-	grt__self.crit--;
-	grt_barrier(); /* what comes before the count falls is seen here, what comes after acts at once */
-	if (grt_unlikely(grt__self.attention) && !grt__self.crit)
-		grt__leave_slow(false);
+	grt__leave_acting(false);
 }
 
 /* ---- parking ---- */

@@ -97,14 +97,6 @@ uint64_t grt__signal_urgent_bit(void);
 bool grt__signal_flush_queue(struct m *mp, struct g *gp, uint64_t mask);
 /* The calling task, critical: if something queued may be delivered with the task's own mask, it is at the end of the section. */
 void grt__signal_look_again(struct g *gp);
-/* Runtime's signal handler: the broadcast that this thread has not run yet. */
-void grt__broadcast_run(void);
 bool grt__pc_is_ours(uintptr_t pc);
-
-/* Runs a system call on every thread of the process. */
-int grt__broadcast_syscall(long nr, long a, long b, long c);
-/* sysmon, around the birth of an M. False: a broadcast is going on. */
-bool grt__broadcast_hold(void);
-void grt__broadcast_release(void);
 
 #endif

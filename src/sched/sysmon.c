@@ -10,6 +10,7 @@
  * until a promise, a bell, or grt__sysmon_wake (the runtime's signal, unblocked only inside ppoll, so never lost).
  */
 #include "os/os.h"
+#include "sched/broadcast.h"
 #include "sched/clock.h"
 #include "sched/proc.h"
 #include "sched/signal.h"

@@ -3,7 +3,7 @@
  * threads only (and never ends when a task runs its handler), so the runtime has one.
  */
 #include "arch/arch.h"
-#include "sched/signal.h"
+#include "sched/broadcast.h"
 #include "shim/shim.h"
 #include <sys/syscall.h>
 

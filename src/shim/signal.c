@@ -275,19 +275,13 @@ static long pending_syscall(uint64_t *set, size_t size)
 	return r;
 }
 
-/* libc's functions have their own result and errno. */
-static long result(long r)
-{
-	return r < 0 ? -errno : r;
-}
-
 static long wait_syscall(const uint64_t *set, siginfo_t *info, const struct timespec *timeout, size_t size)
 {
 	sigset_t s;
 	if (size != sizeof *set)
 		return -EINVAL;
 	set_of(&s, *set);
-	return result(sigtimedwait(&s, info, timeout));
+	return grt__shim_result(sigtimedwait(&s, info, timeout));
 }
 
 static long suspend_syscall(const uint64_t *mask, size_t size)
@@ -296,7 +290,7 @@ static long suspend_syscall(const uint64_t *mask, size_t size)
 	if (size != sizeof *mask)
 		return -EINVAL;
 	set_of(&s, *mask);
-	return result(sigsuspend(&s));
+	return grt__shim_result(sigsuspend(&s));
 }
 
 bool grt__signal_syscall(long nr, const long a[4], long *r)

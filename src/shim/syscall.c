@@ -12,7 +12,6 @@
 #include "os/os.h"
 #include "shim/kstate.h"
 #include "shim/shim.h"
-#include "shim/tids.h"
 #include "sync/futex.h"
 #include <fcntl.h>
 #include <limits.h>
@@ -380,7 +379,7 @@ long grt__syscall(long nr, long a, long b, long c, long d, long e, long f)
 	if (grt__signal_syscall(nr, args, &r))
 		return r < 0 ? grt__shim_errno((int)r) : r;
 	long done = grt__tid_syscall(nr, a, b, c, d, e, f);
-	if (grt_unlikely(done != GRT_TID_REAL))
+	if (grt_unlikely(done != GRT_KSTATE_REAL))
 		return (done < 0 && done > -4096) ? grt__shim_errno((int)done) : done;
 	if (grt__on_task()) {
 		if (nr == SYS_gettid)

@@ -1,22 +1,17 @@
 /*
- * Functions, and numbers of syscall(), that name a thread by its id or make one, other than those of kstate.c: a task's id is
- * above all of the kernel's. <signal.h>, <sys/resource.h>, <sys/uio.h>, <time.h>, <sched.h>, <aio.h>.
+ * Functions, and numbers of syscall(), that take the id of any thread for its process, and libc's own that ask the kernel about the
+ * caller's: a task's id is above all of the kernel's. <signal.h>, <sys/resource.h>, <sys/uio.h>, <unistd.h>, <aio.h>.
  */
-#include "shim/tids.h"
-#include "api/boot.h"
 #include "os/os.h"
 #include "sched/pin.h"
-#include "sched/signal.h"
+#include "sched/proc.h"
 #include "sched/tcb.h"
+#include "shim/kstate.h"
 #include "shim/shim.h"
 #include <aio.h>
-#include <linux/sched.h>
-#include <stdarg.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
-#include <time.h>
 
 static inline bool booted(void)
 {
@@ -162,10 +157,10 @@ long grt__tid_syscall(long nr, long a, long b, long c, long d, long e, long f)
 	case SYS_prlimit64:
 	case SYS_process_vm_readv:
 	case SYS_process_vm_writev:
-		return (pid_t)a < GRT_TID_FIRST ? GRT_TID_REAL : grt__sys6(nr, process_of((pid_t)a), b, c, d, e, f);
+		return (pid_t)a < GRT_TID_FIRST ? GRT_KSTATE_REAL : grt__sys6(nr, process_of((pid_t)a), b, c, d, e, f);
 	case SYS_capget:
 		return grt__shim_result(capget((void *)a, (void *)b));
 	default:
-		return GRT_TID_REAL;
+		return GRT_KSTATE_REAL;
 	}
 }
