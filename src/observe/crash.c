@@ -53,7 +53,7 @@ static bool stack_of(const struct g *gp, struct stack *s)
 		return false;
 	s->guard_lo = (uintptr_t)gp->map_lo;
 	s->lo = (uintptr_t)gp->stack_lo;
-	s->hi = (uintptr_t)gp->stack_hi;
+	s->hi = (uintptr_t)gp->birth.stack_hi;
 	return true;
 }
 

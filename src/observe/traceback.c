@@ -184,7 +184,7 @@ static bool regs_of_sleeper(int tid, struct grt_regs *regs)
 
 static bool on_its_stack(const struct g *gp, uintptr_t sp)
 {
-	return !gp->stack_lo || (sp >= (uintptr_t)gp->stack_lo && sp <= (uintptr_t)gp->stack_hi);
+	return !gp->stack_lo || (sp >= (uintptr_t)gp->stack_lo && sp <= (uintptr_t)gp->birth.stack_hi);
 }
 
 /* A task that no thread is on: what the switch or the preemption left. */
@@ -196,6 +196,15 @@ static bool regs_of_parked(const struct g *gp, struct grt_regs *regs)
 		if (!gp->frame_uc || grt__peek_sig(at, gregs, sizeof gregs) != sizeof gregs)
 			return false;
 		grt__regs_of_greg(regs, gregs);
+		return true;
+	}
+	struct grt_ctx_birth unborn, *birth = grt__ctx_unborn(&gp->ctx);
+	if (birth) {
+		if (grt__peek_sig((uintptr_t)birth, &unborn, sizeof unborn) != sizeof unborn)
+			return false;
+		regs->known = 0;
+		grt__regs_set(regs, GRT_REG_SP, (uintptr_t)unborn.stack_hi);
+		grt__regs_set(regs, GRT_REG_PC, (uintptr_t)&grt__ctx_entry);
 		return true;
 	}
 	uintptr_t words[GRT_CTX_WORDS], sp = (uintptr_t)gp->ctx.sp;

@@ -16,54 +16,58 @@ enum grt_robust {
 	ROBUST_OWN    /* one of the program's, by set_robust_list */
 };
 
-/* In the order of use: the first two cache lines are all that a switch, a birth and a death in good order touch, the third what
- * they read, the rest belongs to what is rare. A thousand new tasks are a thousand cold ones. */
+/* In the order of use: a switch touches two cache lines, a birth and a death a third, the rest belongs to what is rarer. A thousand
+ * new tasks are a thousand cold ones. */
 struct g {
-	struct grt_ctx ctx;   /* valid while not running; written by the switch, published by the commit */
-	struct grt_tls *tls;  /* grt__self of this task; constant */
-	struct m *m;          /* the M it runs on, or NULL; owner M */
-	struct g *sched_next; /* link of global and other singly linked queues; whoever has the G */
-	uint32_t status;      /* atomic: enum g_status; written by the owner M or the waker, read by tracers */
-	uint8_t wait_why;     /* enum grt_wait; valid while G_WAITING */
-	uint8_t preempted;    /* resumes through sigreturn of frame; owner M */
+	struct grt_ctx ctx;    /* valid while not running; written by the switch, published by the commit */
+	struct grt_tls *tls;   /* grt__self of this task; constant */
+	struct g *sched_next;  /* link of global and other singly linked queues; whoever has the G */
+	struct g *sched_ahead; /* of a list: some way down, to prefetch; only a hint */
+	uint32_t status;       /* atomic: enum g_status; written by the owner M or the waker, read by tracers */
+	uint8_t wait_why;      /* enum grt_wait; valid while G_WAITING */
+	uint8_t preempted;     /* resumes through sigreturn of frame; owner M */
 	uint8_t is_g0;
 	uint8_t returns_int; /* fn is C11's: its result is an int, widened as one */
 	struct parker park;
 
 	/* ---- second line ---- */
+	struct m *m;         /* the M it runs on, or NULL; owner M */
 	uint64_t sigmask;    /* the task's own mask; owner task */
 	uint32_t sigpending; /* atomic: sigqueue is not empty, or a process-directed signal waits for this task */
 	int32_t tid;         /* what gettid says: getpid() for main, above the kernel's pid_max for others */
 	uint64_t id;         /* goid: 1 is main */
 	void *tcb;           /* glibc's struct pthread == pthread_t == thread pointer on x86-64 */
 	struct m *lockedm;   /* LockOSThread, pin.c */
-	void *(*fn)(void *);
-	void *arg;
+	struct g *born_next; /* whom its maker made next, to prefetch; only a hint */
 	uint32_t join_state; /* atomic: enum join_state; see join protocol in task.c */
 	uint32_t lock_count; /* one of them is pin.c's when pinned */
 
 	/* ---- third line ---- */
 	void *result;
-	struct parker *joiner; /* valid when join_state is JOIN_WAITED */
-	char *stack_hi;        /* first address above the usable stack */
-	uint32_t stack_class;  /* index of its pool */
-	int32_t pinned_tid;    /* atomic: kernel tid of the M that the task keeps for its life; 0: not pinned */
-	uint32_t pin_wanted;   /* atomic: another task asks this one to pin itself */
+	struct parker *joiner;      /* valid when join_state is JOIN_WAITED */
+	struct grt_ctx_birth birth; /* stack_hi is valid for its whole life */
+	uint32_t stack_class;       /* index of its pool */
+	int32_t pinned_tid;         /* atomic: kernel tid of the M that the task keeps for its life; 0: not pinned */
+	uint32_t pin_wanted;        /* atomic: another task asks this one to pin itself */
 	uint8_t internal;
 	uint8_t user_stack;
-	uint8_t pinned;        /* owner task */
-	uint8_t robust;        /* enum grt_robust: the list that is registered for its M; owner task */
-	uint8_t clears_tid;    /* clear_tid is the program's own; owner task */
-	uint8_t slow_block[2]; /* by may_last: the last blocking section of that kind lost its P; predicts the next */
-	uint8_t has_altstack;  /* altstack_size may not be 0: a birth need not look at its cold line */
-	uint8_t suspended;     /* in a call with a mask of its own: signal.c; owner task */
-	uint8_t suspend_kick;  /* the runtime's signal came meanwhile */
-	char name[16];         /* pthread_setname_np */
+	uint8_t pinned; /* owner task */
+	uint8_t robust; /* enum grt_robust: the list that is registered for its M; owner task */
 
 	/* ---- fourth line ---- */
+	void *(*fn)(void *);
+	void *arg;
+	char name[16];          /* pthread_setname_np */
+	uint8_t clears_tid;     /* clear_tid is the program's own; owner task */
+	uint8_t slow_block[2];  /* by may_last: the last blocking section of that kind lost its P; predicts the next */
+	uint8_t has_altstack;   /* altstack_size may not be 0: a birth need not look at its cold line */
+	uint8_t suspended;      /* in a call with a mask of its own: signal.c; owner task */
+	uint8_t suspend_kick;   /* the runtime's signal came meanwhile */
 	uint64_t wait_since;    /* sched.coarse when it parked */
 	uint64_t syscalls;      /* blocking sections entered; statistics */
+	uint64_t dtv_static;    /* tcb.c: while its DTV is of this generation it has no dynamic TLS; DTV_ANY: unknown */
 	int64_t cputime;        /* cputime.h; owner M */
+	struct g *last_child;   /* its youngest; owner task */
 	uint64_t block_start;   /* cycle counter when a section began by handing the P on; else 0 */
 	uint32_t handlers_ran;  /* signal handlers that this task has run; owner task */
 	uint32_t handlers_hard; /* those without SA_RESTART */
@@ -160,8 +164,9 @@ struct p {
 	uint32_t ntimers, timers_cap;
 	int64_t timer0; /* atomic: when of the first, or GRT_FOREVER; written under timers lock */
 
-	struct g *free_g; /* dead tasks of the default stack size, ready for reuse; owner M */
-	uint32_t nfree_g;
+	struct g *free_g;           /* dead tasks of the default stack size, ready for reuse; owner M */
+	struct g *spare_g;          /* a full chain of them, or NULL; owner M */
+	uint32_t nfree_g;           /* in free_g; owner M */
 	uint64_t id_next, id_end;   /* goids reserved for this P; owner M */
 	uint64_t started, finished; /* tasks; owner M writes, others sum */
 

@@ -412,7 +412,7 @@ enum { DTV_BYTES = 16384 };
 static bool m_make_block(struct m *mp)
 {
 	struct g *g0 = &mp->g0;
-	if (grt__tcb_make_bare(g0, g0->stack_hi, DTV_BYTES) < 0)
+	if (grt__tcb_make_bare(g0, g0->birth.stack_hi, DTV_BYTES) < 0)
 		return false;
 	g0->tls->m = mp;
 	mp->cur = g0->tls;
@@ -434,7 +434,7 @@ static struct m *m_alloc(void)
 	mp->gsignal_size = GSIGNAL_STACK;
 	g0->is_g0 = 1;
 	g0->stack_lo = lo + GSIGNAL_STACK;
-	g0->stack_hi = dtv;
+	g0->birth.stack_hi = dtv;
 	g0->tcb = (void *)((uintptr_t)(end - grt__tcb_pthread_size()) & ~(align - 1));
 	g0->ctx.fs = (uintptr_t)g0->tcb;
 	return m_make_block(mp) ? mp : NULL;
@@ -454,7 +454,7 @@ struct m *grt__m_new(void)
 		m_init(mp);
 	}
 	int32_t *in_block = (int32_t *)((char *)mp->g0.tcb + grt__tcb_tid_offset);
-	if (grt__clone_thread(mp->g0.stack_hi, mp->g0.ctx.fs, &mp->tid, m_main, mp, in_block) < 0) {
+	if (grt__clone_thread(mp->g0.birth.stack_hi, mp->g0.ctx.fs, &mp->tid, m_main, mp, in_block) < 0) {
 		*in_block = 0;
 		/* stays in allm with tid 0: everybody skips it */
 		grt_lock(&sched.lock);
@@ -497,12 +497,13 @@ void grt__m_boot_main(void)
 		grt__throw("out of memory for the scheduler's stack");
 	mp->g0.tcb = region->tcb;
 	mp->g0.stack_lo = region->stack_lo;
-	mp->g0.stack_hi = region->stack_hi;
+	mp->g0.birth = (struct grt_ctx_birth){.stack_hi = region->birth.stack_hi, .fn = m_loop_entry, .arg = mp};
 	mp->g0.tls = region->tls;
 	region->tls->g = &mp->g0;
 	region->tls->m = mp;
 	region->status = G_DEAD;
-	grt__ctx_make(&mp->g0.ctx, region->stack_hi, (uintptr_t)region->tcb, m_loop_entry, mp);
+	mp->g0.ctx.fs = (uintptr_t)region->tcb;
+	grt__ctx_make(&mp->g0.ctx, &mp->g0.birth);
 	stack_t ss;
 	if (grt__sys2(SYS_sigaltstack, NULL, &ss) == 0 && !(ss.ss_flags & SS_DISABLE)) {
 		gp->altstack_sp = ss.ss_sp;
@@ -552,7 +553,7 @@ void grt__m_fork_child(struct m *mp)
 		struct p *pp = sched.allp[i];
 		pp->runq_head = pp->runq_tail = 0;
 		pp->runnext = NULL;
-		pp->free_g = NULL;
+		pp->free_g = pp->spare_g = NULL;
 		pp->nfree_g = 0;
 		pp->started = pp->finished = 0;
 		grt__timers_fork_child(pp);

@@ -138,7 +138,9 @@ static bool save_frame(struct g *gp, void *uc)
 		((uintptr_t)gp->frame + RESUME_STACK + GRT_SIGFRAME_ALIGN - 1) & ~(uintptr_t)(GRT_SIGFRAME_ALIGN - 1);
 	dst += src % GRT_SIGFRAME_ALIGN;
 	gp->frame_uc = grt__sigframe_copy((char *)dst, uc);
-	grt__ctx_make(&gp->ctx, (char *)gp->frame + RESUME_STACK, gp->ctx.fs, resume, gp);
+	struct grt_ctx_birth *birth = (struct grt_ctx_birth *)((char *)gp->frame + RESUME_STACK) - 1;
+	*birth = (struct grt_ctx_birth){.stack_hi = (char *)birth, .fn = resume, .arg = gp};
+	grt__ctx_make(&gp->ctx, birth);
 	return true;
 }
 

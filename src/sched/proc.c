@@ -1,6 +1,7 @@
 #include "sched/proc.h"
 #include "os/os.h"
 #include "sched/cputime.h"
+#include "sched/stack.h"
 
 GRT_TLS struct grt_tls grt__self;
 struct grt_sched grt__sched = {.lock = GRT_LOCK_INIT(GRT_RANK_SCHED), .promised = GRT_FOREVER};
@@ -46,7 +47,10 @@ static void gqueue_append(struct gqueue *q, struct g *first, struct g *last)
 static struct g *gqueue_pop(struct gqueue *q)
 {
 	struct g *gp = q->head;
-	if (gp && !(q->head = gp->sched_next))
+	if (!gp)
+		return NULL;
+	__builtin_prefetch(gp->sched_ahead, 1);
+	if (!(q->head = gp->sched_next))
 		q->tail = NULL;
 	return gp;
 }
@@ -92,6 +96,9 @@ static struct g *globq_pop_locked(void)
 	return gp;
 }
 
+/* So many Gs of a chain are fetched at once: following it one by one would wait for memory at each. */
+enum { AHEAD = 12 };
+
 /* Our half: a local queue that is full moves half of itself and gp to the global one. Owner P. */
 static bool runq_overflow(struct p *pp, struct g *gp, uint32_t head, uint32_t tail)
 {
@@ -102,8 +109,10 @@ static bool runq_overflow(struct p *pp, struct g *gp, uint32_t head, uint32_t ta
 	if (!grt_cas(&pp->runq_head, head, head + n)) /* pairs with the stealers' CAS */
 		return false;
 	batch[n] = gp;
-	for (uint32_t i = 0; i < n; i++)
+	for (uint32_t i = 0; i < n; i++) {
 		batch[i]->sched_next = batch[i + 1];
+		batch[i]->sched_ahead = batch[i + AHEAD < n ? i + AHEAD : n];
+	}
 	grt_lock(&sched.lock);
 	gqueue_append(&sched.globq, batch[0], gp);
 	grt_store_relaxed(&sched.globq_size, sched.globq_size + n + 1);
@@ -161,6 +170,10 @@ static inline void prefetch_next(const struct p *pp, uint32_t head, uint32_t tai
 		const char *far = (const char *)grt_load_relaxed(&pp->runq[(head + 2) % GRT_RUNQ]);
 		__builtin_prefetch(far, 1);
 		__builtin_prefetch(far + GRT_CACHE_LINE, 1);
+		if (grt__ctx_unborn(&next->ctx)) {
+			grt__stack_prefetch_unborn(next);
+			return;
+		}
 		__builtin_prefetch(next->ctx.sp, 1);
 		__builtin_prefetch((const char *)next->ctx.sp + GRT_CACHE_LINE, 1);
 		__builtin_prefetch(next->tls, 1);

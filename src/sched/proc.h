@@ -153,6 +153,8 @@ void grt__timers_fork_child(struct p *pp);
 /* ---- task.c ---- */
 /* Every G region ever laid out, dead ones included, is in a table that only grows; these visit the living. Any context. */
 void grt__allg_add(struct g *gp);
+/* Dead ones and g0s of regions too; one that lies cold is all zero but map_lo. */
+void grt__allg_for_each_ever(void (*fn)(struct g *, void *), void *arg);
 void grt__allg_for_each(void (*fn)(struct g *, void *), void *arg);
 #define grt__allg_for_each_sig grt__allg_for_each
 void grt__task_fork_child(struct g *self);

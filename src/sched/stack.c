@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 
 enum {
-	P_POOL = 256,             /* dead tasks kept by a P */
+	P_CHAIN = 128,            /* dead tasks in a chain; a P keeps up to two of them */
 	WARM_BYTES = 64 << 20,    /* of touched memory in warm dead regions */
 	WARM_EACH = 8192,         /* what a dead region is taken to hold */
 	CHUNK_REGIONS = 256,      /* a chunk grows to that many regions ... */
@@ -20,8 +20,9 @@ struct class
 {
 	size_t size, guard; /* usable size (block included), guard size */
 	size_t stride;
-	struct g *warm, *cold; /* dead regions, linked by sched_next */
-	uint32_t nwarm;
+	struct g *warm, *cold;   /* dead regions, linked by sched_next */
+	struct g *chains;        /* warm ones by the P_CHAIN; the heads linked by result */
+	uint32_t nwarm;          /* chains included */
 	char *chunk, *chunk_end; /* regions never used */
 	size_t next_regions;
 };
@@ -34,6 +35,7 @@ static uint32_t guard_vmas;
 static bool executable;
 
 static size_t default_size, default_guard;
+static ptrdiff_t tcb_at, stack_at; /* of a region, from its G: the same in all; written when the first is made */
 
 void grt__stack_set_default(size_t size, size_t guard)
 {
@@ -80,7 +82,7 @@ static struct class *class_of_locked(size_t size, size_t guard)
 /* Address space for more regions. False when there is none. */
 static bool grow_locked(struct class *c)
 {
-	int prot = PROT_READ | PROT_WRITE | (executable ? PROT_EXEC : 0);
+	int prot = PROT_READ | PROT_WRITE;
 	size_t n = c->next_regions;
 	for (;; n = n / 2) {
 		if (n == 0)
@@ -116,14 +118,15 @@ static void install_guard(char *lo, size_t size)
 	grt__sys_mprotect(lo, size, PROT_NONE);
 }
 
-/* Where the thread pointer and G of a region lie. */
-static void place(struct g **gpp, char **tcbp, char *map_lo, size_t map_size)
+/* Where G and the thread pointer of a region lie, and where the stack begins. */
+static struct g *place(char *map_hi, char **tcb, char **stack_hi)
 {
-	uintptr_t align = grt__tcb_align();
-	uintptr_t tcb = ((uintptr_t)map_lo + map_size - grt__tcb_pthread_size()) & ~(align - 1);
-	uintptr_t tls = tcb - (grt__tcb_size() - grt__tcb_pthread_size());
-	*gpp = (struct g *)((tls - sizeof(struct g)) & ~(uintptr_t)(GRT_CACHE_LINE - 1));
-	*tcbp = (char *)tcb;
+	uintptr_t gp = ((uintptr_t)map_hi - sizeof(struct g)) & ~(uintptr_t)(GRT_CACHE_LINE - 1);
+	uintptr_t tp = (gp - grt__tcb_pthread_size()) & ~(grt__tcb_align() - 1);
+	uintptr_t tls = tp - (grt__tcb_size() - grt__tcb_pthread_size());
+	*tcb = (char *)tp;
+	*stack_hi = (char *)(tls & ~(uintptr_t)(GRT_CACHE_LINE - 1));
+	return (struct g *)gp;
 }
 
 /* What every task touches, in one call instead of a fault for each page (Linux 5.14; elsewhere the faults come). */
@@ -136,10 +139,11 @@ static void populate(char *lo, char *hi)
 /* Writes G's fields of place into a region. */
 static struct g *lay_out(struct class *c, char *map_lo)
 {
-	struct g *gp;
-	char *tcb;
-	place(&gp, &tcb, map_lo, c->stride);
-	populate((char *)gp - FIRST_FRAMES, map_lo + c->stride);
+	char *tcb, *stack_hi;
+	struct g *gp = place(map_lo + c->stride, &tcb, &stack_hi);
+	tcb_at = tcb - (char *)gp;
+	stack_at = stack_hi - (char *)gp;
+	populate(stack_hi - FIRST_FRAMES, map_lo + c->stride);
 	memset(gp, 0, sizeof *gp);
 	gp->tcb = tcb;
 	gp->ctx.fs = (uintptr_t)tcb;
@@ -148,20 +152,112 @@ static struct g *lay_out(struct class *c, char *map_lo)
 	gp->guard_size = c->guard;
 	gp->stack_class = (uint32_t)(c - classes);
 	gp->stack_lo = map_lo + c->guard;
-	gp->stack_hi = (char *)gp;
+	gp->birth = (struct grt_ctx_birth){.stack_hi = stack_hi, .arg = gp};
 	return gp;
+}
+
+/* ---- dead regions ---- */
+
+/* The births to come will want these lines. */
+static void prefetch_dead(const struct g *gp)
+{
+	const char *p = (const char *)gp;
+	for (int line = 0; line < 4; line++)
+		__builtin_prefetch(p + line * GRT_CACHE_LINE, 1);
+	grt__tcb_prefetch(p + tcb_at);
+}
+
+void grt__stack_prefetch_unborn(const struct g *gp)
+{
+	const char *p = (const char *)gp;
+	__builtin_prefetch(p + 2 * GRT_CACHE_LINE, 1);
+	for (int line = 1; line <= FIRST_FRAMES / GRT_CACHE_LINE; line++)
+		__builtin_prefetch(p + stack_at - line * GRT_CACHE_LINE, 1);
+	grt__tcb_prefetch_run(p + tcb_at);
+}
+
+void grt__stack_prefetch_join(const struct g *gp)
+{
+	const char *p = (const char *)gp;
+	if (!gp)
+		return;
+	for (int line = 0; line < 3; line++)
+		__builtin_prefetch(p + line * GRT_CACHE_LINE, 1);
+	__builtin_prefetch(p + tcb_at + ((char *)&grt__self - (char *)grt__thread_pointer()), 0);
+}
+
+static void list_push(struct g **list, struct g *gp)
+{
+	gp->sched_next = *list;
+	gp->sched_ahead = *list ? (*list)->sched_next : NULL;
+	*list = gp;
+}
+
+static struct g *list_pop(struct g **list)
+{
+	struct g *gp = *list;
+	*list = gp->sched_next;
+	if (gp->sched_ahead)
+		prefetch_dead(gp->sched_ahead);
+	return gp;
+}
+
+/* Two chains for a P: births and deaths in turn do not move one each time at the border. */
+static void p_put(struct p *pp, struct g *gp)
+{
+	if (pp->nfree_g == P_CHAIN) {
+		if (pp->spare_g) {
+			struct class *c = &classes[pp->spare_g->stack_class];
+			grt_lock(&pool_lock);
+			pp->spare_g->result = c->chains;
+			c->chains = pp->spare_g;
+			c->nwarm += P_CHAIN;
+			grt_unlock(&pool_lock);
+		}
+		pp->spare_g = pp->free_g;
+		pp->free_g = NULL;
+		pp->nfree_g = 0;
+	}
+	list_push(&pp->free_g, gp);
+	pp->nfree_g++;
+}
+
+static struct g *p_take(struct p *pp, size_t size, size_t guard)
+{
+	if (!pp->free_g && pp->spare_g) {
+		pp->free_g = pp->spare_g;
+		pp->nfree_g = P_CHAIN;
+		pp->spare_g = NULL;
+	}
+	if (!pp->free_g)
+		return NULL;
+	const struct class *c = &classes[pp->free_g->stack_class];
+	if (c->size != size || c->guard != guard)
+		return NULL;
+	pp->nfree_g--;
+	return list_pop(&pp->free_g);
+}
+
+/* A chain of the class for a P that has none. */
+static bool p_refill_locked(struct p *pp, struct class *c)
+{
+	if (pp->free_g || !c->chains)
+		return false;
+	pp->free_g = c->chains;
+	pp->nfree_g = P_CHAIN;
+	c->chains = c->chains->result;
+	c->nwarm -= P_CHAIN;
+	return true;
 }
 
 /* A dead region with its block, or NULL with *lo a region to make one in, or NULL with *lo NULL: no memory. */
 static struct g *take_locked(struct class *c, char **lo, bool *virgin)
 {
-	struct g *gp = c->warm;
 	*virgin = false;
 	*lo = NULL;
-	if (gp) {
-		c->warm = gp->sched_next;
+	if (c->warm) {
 		c->nwarm--;
-		return gp;
+		return list_pop(&c->warm);
 	}
 	if (c->cold) {
 		*lo = c->cold->map_lo;
@@ -191,32 +287,27 @@ static bool is_default(const struct class *c)
 	return c->size == round_page(default_size) + grt__os.page_size && c->guard == round_page(default_guard);
 }
 
-/* The next birth will want this one's lines; `like` is of the same class, so laid out the same. */
-static void prefetch_dead(const struct g *gp, const struct g *like)
+static void make_executable(struct g *gp, void *arg)
 {
-	const char *p = (const char *)gp;
-	for (int line = -2; line < 3; line++)
-		__builtin_prefetch(p + line * GRT_CACHE_LINE, 1);
-	grt__tcb_prefetch(p + ((const char *)like->tcb - (const char *)like));
+	(void)arg;
+	if (gp->map_size)
+		grt__sys_mprotect(gp->map_lo + gp->guard_size, gp->map_size - gp->guard_size,
+		                  PROT_READ | PROT_WRITE | PROT_EXEC);
 }
 
 static int get_region(size_t size, size_t guard, struct g **out)
 {
 	struct m *mp = grt__enter();
-	struct class *c = mp->p->free_g ? &classes[mp->p->free_g->stack_class] : NULL;
-	struct g *gp = NULL;
+	struct class *c = NULL;
+	struct g *gp = p_take(mp->p, size, guard);
 	char *lo = NULL;
 	bool virgin = false;
-	if (c && c->size == size && c->guard == guard) {
-		gp = mp->p->free_g;
-		mp->p->free_g = gp->sched_next;
-		mp->p->nfree_g--;
-		if (mp->p->free_g)
-			prefetch_dead(mp->p->free_g, gp);
-	} else {
+	if (!gp) {
 		grt_lock(&pool_lock);
 		c = class_of_locked(size, guard);
-		if (c)
+		if (c && p_refill_locked(mp->p, c))
+			gp = p_take(mp->p, c->size, c->guard);
+		else if (c)
 			gp = take_locked(c, &lo, &virgin);
 		grt_unlock(&pool_lock);
 	}
@@ -232,6 +323,8 @@ static int get_region(size_t size, size_t guard, struct g **out)
 		gp->park.g = gp;
 		if (virgin)
 			grt__allg_add(gp);
+		if (grt_unlikely(grt_load_seqcst(&executable))) /* asked for before it was in the table, or while it lay cold */
+			make_executable(gp, NULL);
 		if (grt__tcb_make(gp) < 0) {
 			put_cold(c, gp);
 			return -EAGAIN;
@@ -263,7 +356,7 @@ int grt__stack_get(size_t size, size_t guard, void *user_stack, struct g **out)
 	if (user_stack || gp->user_stack) { /* else G and block say already where the stack is */
 		gp->user_stack = user_stack != NULL;
 		gp->stack_lo = user_stack ? (char *)user_stack : gp->map_lo + gp->guard_size;
-		gp->stack_hi = user_stack ? (char *)user_stack + user_size : (char *)gp;
+		gp->birth.stack_hi = user_stack ? (char *)user_stack + user_size : (char *)gp + stack_at;
 		grt__tcb_set_stack(gp);
 	}
 	*out = gp;
@@ -273,15 +366,12 @@ int grt__stack_get(size_t size, size_t guard, void *user_stack, struct g **out)
 void grt__stack_put(struct p *pp, struct g *gp)
 {
 	struct class *c = &classes[gp->stack_class];
-	if (pp && pp->nfree_g < P_POOL && is_default(c)) {
-		gp->sched_next = pp->free_g;
-		pp->free_g = gp;
-		pp->nfree_g++;
+	if (pp && is_default(c) && (!pp->free_g || pp->free_g->stack_class == gp->stack_class)) {
+		p_put(pp, gp);
 		return;
 	}
 	grt_lock(&pool_lock);
-	gp->sched_next = c->warm;
-	c->warm = gp;
+	list_push(&c->warm, gp);
 	c->nwarm++;
 	grt_unlock(&pool_lock);
 }
@@ -292,6 +382,10 @@ void grt__stack_trim(struct g *self)
 	for (int i = 0; i < 2 && grt_load_relaxed(&c->nwarm) * (size_t)WARM_EACH > WARM_BYTES; i++) {
 		grt__enter();
 		grt_lock(&pool_lock);
+		if (!c->warm && c->chains) {
+			c->warm = c->chains;
+			c->chains = c->chains->result;
+		}
 		struct g *gp = c->warm;
 		if (gp) {
 			c->warm = gp->sched_next;
@@ -319,35 +413,18 @@ void *grt__stack_plain(size_t size)
 	return p + guard;
 }
 
-static void make_executable(struct g *gp, void *arg)
-{
-	(void)arg;
-	if (gp->map_lo)
-		grt__sys_mprotect(gp->map_lo + gp->guard_size, gp->map_size - gp->guard_size,
-		                  PROT_READ | PROT_WRITE | PROT_EXEC);
-}
-
 void grt__stack_make_executable(void)
 {
 	if (grt_xchg_acqrel(&executable, true))
 		return;
-	grt__allg_for_each(make_executable, NULL);
-	grt_lock(&pool_lock);
-	for (uint32_t i = 0; i < nclasses; i++) {
-		for (struct g *gp = classes[i].warm; gp; gp = gp->sched_next)
-			make_executable(gp, NULL);
-		for (struct g *gp = classes[i].cold; gp; gp = gp->sched_next)
-			make_executable(gp, NULL);
-		classes[i].chunk = classes[i].chunk_end; /* new chunks are made executable */
-	}
-	grt_unlock(&pool_lock);
+	grt__allg_for_each_ever(make_executable, NULL); /* lay_out does the rest */
 }
 
 void grt__stack_fork_child(void)
 {
 	grt_lock_init(&pool_lock, GRT_RANK_POOL);
 	for (uint32_t i = 0; i < nclasses; i++) {
-		classes[i].warm = classes[i].cold = NULL;
+		classes[i].warm = classes[i].cold = classes[i].chains = NULL;
 		classes[i].nwarm = 0;
 		classes[i].chunk = classes[i].chunk_end = NULL;
 		classes[i].next_regions = 1;

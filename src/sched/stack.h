@@ -2,9 +2,10 @@
  * Stacks of tasks: reserved address space, touched on demand, guarded without a VMA each.
  *
  *     map_lo                                                          map_lo + map_size
- *     | guard | stack ................ stack_hi | struct g | static TLS | struct pthread |
+ *     | guard | stack ................ stack_hi | static TLS | struct pthread | struct g |
  *
- * The block sits at the top as glibc's does, and G beside it, so a parked task touches two pages. Regions of one size lie
+ * The block sits at the top as glibc's does, and G above it: what lies in its TLS is at the upper end too (the lower is kept for
+ * libraries loaded later), so that birth and join touch one page, and a task that ran two. Regions of one size lie
  * side by side in chunks: the top of one and the guard of the next share a page of page table, so an 8 MiB stack costs one such
  * page, not two. G and block are type-stable: a region is never unmapped, only emptied (MADV_DONTNEED) when too many
  * lie dead; a waker that is late may therefore look at a dead G.
@@ -32,6 +33,10 @@ size_t grt__stack_default_size(void);
 int grt__stack_get(size_t size, size_t guard, void *user_stack, struct g **out);
 /* Takes a dead G back, from another stack, inside a critical section. */
 void grt__stack_put(struct p *pp, struct g *gp);
+/* gp is going to run for the first time. */
+void grt__stack_prefetch_unborn(const struct g *gp);
+/* gp (NULL: nothing) is going to be joined. */
+void grt__stack_prefetch_join(const struct g *gp);
 /* A dying task, normal context: empties a few dead regions if too many are kept warm. */
 void grt__stack_trim(struct g *self);
 /* Plain guarded memory for an M: [guard | size]; lowest usable address or NULL. */

@@ -48,6 +48,13 @@ void grt__allg_add(struct g *gp)
 	grt__leave();
 }
 
+void grt__allg_for_each_ever(void (*fn)(struct g *, void *), void *arg)
+{
+	uint32_t n = grt_load_acquire(&nallg);
+	for (uint32_t i = 0; i < n; i++)
+		fn(*allg_slot(i, false), arg);
+}
+
 void grt__allg_for_each(void (*fn)(struct g *, void *), void *arg)
 {
 	uint32_t n = grt_load_acquire(&nallg);
@@ -106,6 +113,10 @@ int grt__spawn(const struct grt_spawn *how, unsigned long *pthread)
 	new_id(mp, gp);
 	mp->p->started++;
 	grt__tcb_set_tid(gp, gp->tid);
+	if (self->last_child)
+		grt_store_relaxed(&self->last_child->born_next, gp); /* it may be another one by now: a hint all the same */
+	self->last_child = gp;
+	grt_store_relaxed(&gp->born_next, NULL);
 	gp->fn = how->fn;
 	gp->arg = how->arg;
 	gp->result = NULL;
@@ -130,7 +141,8 @@ int grt__spawn(const struct grt_spawn *how, unsigned long *pthread)
 		gp->cputime = 0;
 	gp->slow_block[0] = gp->slow_block[1] = 1;
 	gp->park.state = PARK_RUNNING;
-	grt__ctx_make(&gp->ctx, gp->stack_hi, (uintptr_t)gp->tcb, task_main, gp);
+	gp->birth.fn = task_main;
+	grt__ctx_make(&gp->ctx, &gp->birth);
 	if (pthread)
 		*pthread = (unsigned long)gp->tcb;
 	grt__ready_new(mp, gp);
@@ -146,6 +158,7 @@ void grt__task_init_main(struct g *gp)
 	gp->tcb = grt__thread_pointer();
 	gp->ctx.fs = (uintptr_t)gp->tcb;
 	gp->tls = &grt__self;
+	gp->dtv_static = DTV_ANY;
 	gp->park.g = gp;
 	gp->slow_block[0] = gp->slow_block[1] = 1;
 	sched.allp[0]->started = 1;
@@ -264,6 +277,8 @@ void grt__task_main_landing(void)
 
 static int reap(struct g *gp, void **result)
 {
+	grt__stack_prefetch_join(
+		grt_load_relaxed(&gp->born_next)); /* threads are mostly joined in the order of their birth */
 	if (!grt_cas(&gp->join_state, JOIN_DONE, JOIN_TAKEN))
 		return -ESRCH; /* somebody else joined it meanwhile */
 	if (result)

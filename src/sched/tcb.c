@@ -206,7 +206,7 @@ size_t grt__tcb_pthread_size(void)
 void grt__tcb_set_stack(struct g *gp)
 {
 	char *lo = gp->user_stack ? gp->stack_lo : gp->map_lo;
-	char *hi = gp->user_stack ? gp->stack_hi : gp->map_lo + gp->map_size;
+	char *hi = gp->user_stack ? gp->birth.stack_hi : gp->map_lo + gp->map_size;
 	size_t *f = &FIELD(gp->tcb, size_t, stackblock);
 	f[0] = (size_t)lo;
 	f[1] = (size_t)(hi - lo);
@@ -371,6 +371,47 @@ static void unsplice_dying(struct g *gp)
 	list_lock_drop();
 }
 
+/* ---- dynamic TLS ---- */
+
+union dtv {
+	size_t counter; /* of slots in [-1], the generation of loaded libraries that it knows in [0] */
+	struct {
+		void *val, *to_free;
+	} p;
+};
+
+#define TLS_DTV_UNALLOCATED ((void *)-1l)
+
+static union dtv *dtv_of(const char *tcb)
+{
+	return *(union dtv **)(tcb + 8);
+}
+
+/* A block's DTV is new: if all modules that it knows are in static TLS, then there is nothing to free as long as it is of this
+ * generation, for libc gives it dynamic TLS of a later module only when it makes it of a later one. */
+static size_t generation_without_dynamic(const char *tcb)
+{
+	const union dtv *dtv = dtv_of(tcb);
+	for (size_t i = 1; i <= dtv[-1].counter; i++)
+		if (dtv[i].p.val == TLS_DTV_UNALLOCATED)
+			return DTV_ANY;
+	return dtv[0].counter;
+}
+
+/* Dynamic TLS blocks of the dying task, as _dl_deallocate_tls frees them, but the DTV itself stays. */
+static void free_dynamic_tls(const struct g *gp)
+{
+	union dtv *dtv = dtv_of(gp->tcb);
+	if (grt_likely(dtv[0].counter == gp->dtv_static))
+		return;
+	for (size_t i = 1; i <= dtv[-1].counter; i++)
+		if (grt_unlikely(dtv[i].p.to_free != NULL)) {
+			grt__libc.free(dtv[i].p.to_free);
+			dtv[i].p.to_free = NULL;
+			dtv[i].p.val = TLS_DTV_UNALLOCATED;
+		}
+}
+
 /* ---- lives of a block ---- */
 
 /* What glibc sets in a new struct pthread, the same for a first and a later life. */
@@ -427,6 +468,7 @@ int grt__tcb_make(struct g *gp)
 	prepare_header(tcb);
 	if (!dl_allocate_tls(tcb))
 		return -ENOMEM;
+	gp->dtv_static = generation_without_dynamic(tcb);
 	set_fields(gp);
 	return 0;
 }
@@ -459,35 +501,24 @@ void grt__tcb_renew(struct g *gp)
 
 void grt__tcb_prefetch(const char *tcb)
 {
-	const char *tls = tcb + ((char *)&grt__self - (char *)grt__thread_pointer());
-	__builtin_prefetch(tcb, 1);
-	__builtin_prefetch(tls, 1);
-	__builtin_prefetch(tls - GRT_CACHE_LINE, 1);
+	__builtin_prefetch(tcb + ((char *)&grt__self - (char *)grt__thread_pointer()), 1);
 	__builtin_prefetch(tcb + off.tid, 1);
 	__builtin_prefetch(tcb + off.cancelhandling, 1);
 	__builtin_prefetch(tcb + off.result, 1);
 }
 
+void grt__tcb_prefetch_run(const char *tcb)
+{
+	grt__tcb_prefetch(tcb);
+	__builtin_prefetch(tcb, 1);
+	__builtin_prefetch(tcb - GRT_CACHE_LINE, 1); /* libc's TLS */
+	__builtin_prefetch(tcb - 2 * GRT_CACHE_LINE, 1);
+	__builtin_prefetch(tcb + off.specific_used, 1);
+}
+
 void grt__tcb_free(struct g *gp)
 {
 	dl_deallocate_tls(gp->tcb, false);
-}
-
-/* Dynamic TLS blocks of the dying task, as _dl_deallocate_tls frees them, but the DTV itself stays. */
-static void free_dynamic_tls(char *tcb)
-{
-	union dtv {
-		size_t counter;
-		struct {
-			void *val, *to_free;
-		} p;
-	} *dtv = *(union dtv **)(tcb + 8);
-	for (size_t i = 1; i <= dtv[-1].counter; i++)
-		if (grt_unlikely(dtv[i].p.to_free != NULL)) {
-			grt__libc.free(dtv[i].p.to_free);
-			dtv[i].p.to_free = NULL;
-			dtv[i].p.val = (void *)-1; /* TLS_DTV_UNALLOCATED */
-		}
 }
 
 static void run_key_destructors(char *tcb)
@@ -527,13 +558,14 @@ void grt__tcb_run_destructors(struct g *gp)
 		grt__libc.dlerror();                                     /* frees it */
 	FIELD(gp->tcb, uint32_t, cancelhandling) |= CANCEL_DISABLED; /* a request that this undoes came too late */
 	errno = 0;
-	free_dynamic_tls(gp->tcb);
+	free_dynamic_tls(gp);
 	unsplice_dying(gp);
 }
 
 void grt__tcb_set_unwind_end(struct g *gp, void *unwind_buf)
 {
 	FIELD(gp->tcb, void *, cleanup_jmp_buf) = unwind_buf;
+	__builtin_prefetch(dtv_of(gp->tcb), 0); /* for its end */
 }
 
 void grt__tcb_redirect_main_exit(struct g *gp, void (*landing)(void))

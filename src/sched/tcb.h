@@ -37,6 +37,8 @@ struct grt_libc {
 };
 extern struct grt_libc grt__libc;
 
+#define DTV_ANY UINT64_MAX /* g.dtv_static: dynamic TLS is to be looked for */
+
 /* Offset of tid in a thread block; 0 before boot. */
 extern uint32_t grt__tcb_tid_offset;
 
@@ -62,6 +64,8 @@ int grt__tcb_make_bare(struct g *gp, void *dtv, size_t bytes);
 void grt__tcb_renew(struct g *gp);
 /* That is going to happen soon. */
 void grt__tcb_prefetch(const char *tcb);
+/* A task of it is going to run and to end. */
+void grt__tcb_prefetch_run(const char *tcb);
 /* Ends a block: DTV freed. Normal context. */
 void grt__tcb_free(struct g *gp);
 /* Fills in what both lives and reports need: stack bounds, tid. */
@@ -70,7 +74,7 @@ void grt__tcb_set_stack(struct g *gp);
 /* On the dying task: TLS destructors and keys, as glibc at thread exit; then dynamic TLS is freed. */
 void grt__tcb_run_destructors(struct g *gp);
 
-/* Sets where glibc's unwinder ends on this task (a __pthread_unwind_buf_t). */
+/* The task begins: sets where glibc's unwinder ends on it (a __pthread_unwind_buf_t). */
 void grt__tcb_set_unwind_end(struct g *gp, void *unwind_buf);
 /* Boot: pthread_exit on main, or its cancellation, must not end its kernel thread: the end of its unwinding calls `landing`. */
 void grt__tcb_redirect_main_exit(struct g *gp, void (*landing)(void));

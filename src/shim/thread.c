@@ -132,7 +132,7 @@ GRT_EXPORT int pthread_getattr_np(pthread_t thread, pthread_attr_t *attr)
 	/* The region has a page more than was asked for, to make up for G (stack.c). It does not show: the topmost, where the thread
 	 * block lies, is left out, so that what lies right below the stack is the guard. */
 	char *lo = gp->stack_lo;
-	char *hi = gp->user_stack ? gp->stack_hi : gp->map_lo + gp->map_size - grt__os.page_size;
+	char *hi = gp->user_stack ? gp->birth.stack_hi : gp->map_lo + gp->map_size - grt__os.page_size;
 	pthread_attr_setstack(attr, lo, (size_t)(hi - lo));
 	pthread_attr_setguardsize(attr, gp->user_stack ? 0 : gp->guard_size);
 	uint32_t state = grt_load_relaxed(&gp->join_state);

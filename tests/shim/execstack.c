@@ -7,7 +7,7 @@
 
 #include <dlfcn.h>
 
-static int phase, started;
+static int phase, started, born;
 static int (*call)(int (*)(int (*)(int), int), int);
 
 static __attribute__((noinline)) int through(int (*fn)(int), int n)
@@ -24,19 +24,29 @@ static void *calls(void *arg)
 	return (void *)(r + call(through, 0));
 }
 
-static void *nothing(void *arg)
+static void *at_once(void *arg)
 {
+	flag_add(&started, 1);
+	flag_wait(&started, 24);
+	return calls(arg);
+}
+
+/* So many at once, and dead before the library comes: their stacks lie ready for later threads. */
+static void *early(void *arg)
+{
+	flag_add(&born, 1);
+	flag_wait(&born, 20);
 	return arg;
 }
 
 int main(void)
 {
-	pthread_t ts[8];
+	pthread_t ts[24];
 	int bad = 0;
 
-	for (int i = 0; i < 4; i++)
-		ts[i] = spawn(nothing, NULL);
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 20; i++)
+		ts[i] = spawn(early, NULL);
+	for (int i = 0; i < 20; i++)
 		join(ts[i]);
 	for (long i = 0; i < 8; i++)
 		ts[i] = spawn(calls, (void *)i);
@@ -52,9 +62,10 @@ int main(void)
 	for (int i = 0; i < 8; i++)
 		bad |= (long)join(ts[i]) != 200 + i;
 	CHECK_EQ("the stacks of living threads are executable", 0, bad);
-	for (long i = 0; i < 8; i++)
-		ts[i] = spawn(calls, (void *)i);
-	for (int i = 0; i < 8; i++)
+	started = 0;
+	for (long i = 0; i < 24; i++)
+		ts[i] = spawn(at_once, (void *)i);
+	for (int i = 0; i < 24; i++)
 		bad |= (long)join(ts[i]) != 200 + i;
 	CHECK_EQ("the stacks of later threads too", 0, bad);
 	CHECK_EQ("and main's", 105, call(through, 5));

@@ -126,11 +126,14 @@ static struct g *new_g(int i, void (*fn)(void *))
 	gp->map_lo = mmap(NULL, gp->map_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	mprotect(gp->map_lo, GUARD, PROT_NONE);
 	gp->stack_lo = gp->map_lo + GUARD;
-	gp->stack_hi = gp->map_lo + gp->map_size;
+	gp->birth.stack_hi = gp->map_lo + gp->map_size;
 	gp->id = (uint64_t)i + 10;
 	gp->status = G_RUNNABLE;
 	gp->fn = (void *(*)(void *))(void *)fn;
-	grt__ctx_make(&gp->ctx, gp->stack_hi, (uintptr_t)grt__thread_pointer(), fn, gp);
+	gp->birth.fn = (const struct grt_ctx_last *(*)(void *))(void *)fn;
+	gp->birth.arg = gp;
+	gp->ctx.fs = (uintptr_t)grt__thread_pointer();
+	grt__ctx_make(&gp->ctx, &gp->birth);
 	return gp;
 }
 
@@ -439,7 +442,7 @@ START_TEST(broken_stacks)
 	struct g *gp = new_g(0, task_main);
 	unsigned seed = 1;
 	run_g(gp);
-	uintptr_t *lo = gp->ctx.sp, *hi = (uintptr_t *)gp->stack_hi;
+	uintptr_t *lo = gp->ctx.sp, *hi = (uintptr_t *)gp->birth.stack_hi;
 	size_t n = (size_t)(hi - lo);
 	uintptr_t *copy = __libc_malloc(n * sizeof *copy);
 	memcpy(copy, lo, n * sizeof *copy);

@@ -6,6 +6,19 @@
  */
 	.text
 
+/* x87 control word and flags from 4(%rsp), through the environment: only fldenv can set flags. */
+	.macro load_fcw
+	subq	$32, %rsp
+	fnstenv	(%rsp)
+	movzwl	36(%rsp), %r8d
+	movw	%r8w, (%rsp)
+	movzwl	38(%rsp), %r8d
+	andw	$0x7f00, 4(%rsp)
+	orw	%r8w, 4(%rsp)
+	fldenv	(%rsp)
+	addq	$32, %rsp
+	.endm
+
 	.globl	grt__have_fsgsbase
 	.hidden	grt__have_fsgsbase
 
@@ -52,6 +65,8 @@ grt__ctx_switch:
 	je	.Lslow_fs
 	wrfsbase %r8
 .Lfs_done:
+	testb	$1, %r9b
+	jnz	grt__ctx_fresh
 	movq	%r9, %rsp
 	cmpl	(%rsp), %r10d
 	jne	.Lload_mxcsr
@@ -88,18 +103,9 @@ grt__ctx_switch:
 	popq	%rbp
 	.cfi_adjust_cfa_offset -8
 	.cfi_restore %rbp
-	leaq	grt__ctx_entry(%rip), %rax
-	cmpq	%rax, (%rsp)
-	je	.Lfresh
 	retq
-.Lfresh:
-	/* Not by ret: the predictor's top is whoever is resumed when the new context ends. */
-	addq	$8, %rsp
-	.cfi_adjust_cfa_offset -8
-	jmp	grt__ctx_entry
-	.cfi_adjust_cfa_offset 8
 	/* From here on: inside the frame again, as after the first subq. */
-	.cfi_adjust_cfa_offset 72
+	.cfi_adjust_cfa_offset 64
 	.cfi_rel_offset %rip, 64
 	.cfi_rel_offset %rbp, 56
 	.cfi_rel_offset %rbx, 48
@@ -111,16 +117,7 @@ grt__ctx_switch:
 	ldmxcsr	(%rsp)
 	jmp	.Lmxcsr_done
 .Lload_fcw:
-	/* Control word and flags through the environment: only fldenv can set flags. */
-	subq	$32, %rsp
-	fnstenv	(%rsp)
-	movzwl	36(%rsp), %r8d
-	movw	%r8w, (%rsp)
-	movzwl	38(%rsp), %r8d
-	andw	$0x7f00, 4(%rsp)
-	orw	%r8w, 4(%rsp)
-	fldenv	(%rsp)
-	addq	$32, %rsp
+	load_fcw
 	jmp	.Lfcw_done
 .Lslow_fs:
 	/* arch_prctl(ARCH_SET_FS); the callee-saved registers are free, they are saved. */
@@ -161,7 +158,45 @@ grt__ctx_jump:
 	.cfi_endproc
 	.size	grt__ctx_jump, . - grt__ctx_jump
 
-/* First instructions of a new context: r12 = function, r13 = argument (grt__ctx_make). */
+/*
+ * The rest of a switch to a context that has not run yet. r9 = its struct grt_ctx_birth + 1, r10d and r11d = the floating-point
+ * control state that is in force, rdx = commit, rcx = its argument. Entered and left by jumps, not by ret: the predictor's top
+ * is whoever is resumed when the new context ends.
+ */
+	.type	grt__ctx_fresh, @function
+	.p2align 4
+grt__ctx_fresh:
+	.cfi_startproc
+	.cfi_undefined %rip
+	movq	-1(%r9), %rsp		/* stack_hi */
+	andq	$-16, %rsp
+	movq	7(%r9), %r12		/* fn */
+	movq	15(%r9), %r13		/* arg */
+	movq	23(%r9), %rax		/* fp_control */
+	pushq	$0			/* the unwinder's end: a return address of NULL, and alignment */
+	pushq	%rax
+	cmpl	%eax, %r10d
+	jne	.Lfresh_mxcsr
+.Lfresh_mxcsr_done:
+	cmpl	4(%rsp), %r11d
+	jne	.Lfresh_fcw
+.Lfresh_fcw_done:
+	xorl	%ebp, %ebp
+	testq	%rdx, %rdx
+	jz	grt__ctx_entry
+	movq	%rcx, %rdi
+	callq	*%rdx
+	jmp	grt__ctx_entry
+.Lfresh_mxcsr:
+	ldmxcsr	(%rsp)
+	jmp	.Lfresh_mxcsr_done
+.Lfresh_fcw:
+	load_fcw
+	jmp	.Lfresh_fcw_done
+	.cfi_endproc
+	.size	grt__ctx_fresh, . - grt__ctx_fresh
+
+/* First instructions of a new context on its own stack: r12 = function, r13 = argument. */
 	.globl	grt__ctx_entry
 	.hidden	grt__ctx_entry
 	.type	grt__ctx_entry, @function
