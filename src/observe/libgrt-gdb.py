@@ -2,12 +2,14 @@
 gdb and the tasks of libgrt. To gdb a process under libgrt has the kernel's threads only, each with the stack of the task that it
 runs at the moment. This adds the others, in a living process and in a core:
 
-    info tasks              all tasks: what they do, on which kernel thread, where in the program
-    task N                  looks at task N from here on, until the program goes on: bt, up, frame, info locals, print
-    task N COMMAND          one command there
-    task apply all COMMAND  the same for each (or a list: task apply 3 5 bt)
-    $_task()                the id of the task that is looked at, for the condition of a breakpoint: break f if $_task() == 3
-    $_task_var("NAME")      its own copy of a __thread variable; print NAME alone is right for a task that runs, in a living process
+    grt tasks               all tasks: what they do, on which kernel thread, where in the program
+    grt task N              looks at task N from here on, until the program goes on: bt, up, frame, info locals, print
+    grt task N COMMAND      one command there
+    grt task all COMMAND    the same for each (or for some: grt task 3 5 bt)
+    $_grt_task()            the id of the task that is looked at, for the condition of a breakpoint: break f if $_grt_task() == 3
+    $_grt_var("NAME")       its own copy of a __thread variable; print NAME alone is right for a task that runs, in a living process
+
+The ids are those of libgrt's tracebacks. ("task" and "info tasks" are gdb's own, for Ada; "goroutine" is Go's.)
 
 A task that runs, or sleeps in the kernel, is shown by its kernel thread. For a parked one an unwinder of ours claims that the
 innermost frame of the selected thread was called from where the task left its stack; a frame filter hides that innermost frame.
@@ -132,7 +134,7 @@ def find_task(number):
     for task in all_tasks():
         if task.id == number:
             return task
-    raise gdb.GdbError("no task %d: see info tasks" % number)
+    raise gdb.GdbError("no task %d: see grt tasks" % number)
 
 
 class View:
@@ -269,11 +271,18 @@ def current_task():
     return None
 
 
-class InfoTasks(gdb.Command):
+class Grt(gdb.Command):
+    """The tasks of a program under libgrt."""
+
+    def __init__(self):
+        super().__init__("grt", gdb.COMMAND_STACK, gdb.COMPLETE_NONE, True)
+
+
+class Tasks(gdb.Command):
     """The tasks of a program under libgrt: id, state, kernel thread, name, and where in the program each is."""
 
     def __init__(self):
-        super().__init__("info tasks", gdb.COMMAND_STATUS)
+        super().__init__("grt tasks", gdb.COMMAND_STATUS)
 
     def invoke(self, argument, from_tty):
         tasks = all_tasks()
@@ -288,53 +297,43 @@ class InfoTasks(gdb.Command):
 
 
 class TaskCommand(gdb.Command):
-    """task N: look at task N.  task N COMMAND: run one command there.
-task apply all COMMAND, task apply N... COMMAND: run it for each.  task: say which one is looked at."""
+    """grt task N: look at task N.  grt task N... COMMAND: run one command there.
+grt task all COMMAND: run it for each.  grt task: say which one is looked at."""
 
     def __init__(self):
-        super().__init__("task", gdb.COMMAND_STACK, gdb.COMPLETE_COMMAND)
+        super().__init__("grt task", gdb.COMMAND_STACK, gdb.COMPLETE_COMMAND)
 
     def invoke(self, argument, from_tty):
-        args = argument.split()
-        if not args:
+        words = argument.split()
+        numbers = list(itertools.takewhile(str.isdigit, words))
+        command = " ".join(words[len(numbers) :])
+        if not words:
             task = current_task()
             print("[Current task is %d (%s)]" % (task.id, task.state()) if task else "[No task is looked at]")
-        elif args[0] == "apply":
-            self.apply(args[1:])
-        elif len(args) == 1:
-            task = find_task(self.number(args[0]))
+        elif words[0] == "all" and len(words) > 1:
+            self.run(all_tasks(), " ".join(words[1:]))
+        elif numbers and command:
+            self.run([find_task(int(n)) for n in numbers], command)
+        elif len(numbers) == 1:
+            task = find_task(int(numbers[0]))
             go_to(task)
             print("[Looking at task %d (%s)]" % (task.id, task.state()))
             gdb.execute("frame")
         else:
-            self.run(find_task(self.number(args[0])), argument.split(None, 1)[1])
+            raise gdb.GdbError("usage: grt task N [COMMAND], grt task all COMMAND")
 
     @staticmethod
-    def number(text):
-        try:
-            return int(text)
-        except ValueError:
-            raise gdb.GdbError("task: %s is not the number of a task" % text)
-
-    @staticmethod
-    def run(task, command):
-        with Restored():
-            go_to(task)
-            gdb.execute(command)
-
-    def apply(self, args):
-        if args and args[0] == "all":
-            tasks, args = all_tasks(), args[1:]
-        else:
-            numbers = list(itertools.takewhile(str.isdigit, args))
-            tasks, args = [find_task(int(n)) for n in numbers], args[len(numbers) :]
-        if not tasks or not args:
-            raise gdb.GdbError("usage: task apply all COMMAND, or task apply N... COMMAND")
+    def run(tasks, command):
         for task in tasks:
-            print("\nTask %d (%s)%s:" % (task.id, task.state(), " " + task.name() if task.name() else ""))
+            if len(tasks) > 1:
+                print("\nTask %d (%s)%s:" % (task.id, task.state(), " " + task.name() if task.name() else ""))
             try:
-                self.run(task, " ".join(args))
+                with Restored():
+                    go_to(task)
+                    gdb.execute(command)
             except gdb.error as e:
+                if len(tasks) == 1:
+                    raise gdb.GdbError(str(e))
                 print(e)
 
 
@@ -342,7 +341,7 @@ class TaskId(gdb.Function):
     """The id of the task that the selected thread runs, or that is looked at; 0: none."""
 
     def __init__(self):
-        super().__init__("_task")
+        super().__init__("_grt_task")
 
     def invoke(self):
         task = current_task()
@@ -353,7 +352,7 @@ class TaskVar(gdb.Function):
     """The selected task's own copy of a __thread variable (of the program, or of a library that it was started with)."""
 
     def __init__(self):
-        super().__init__("_task_var")
+        super().__init__("_grt_var")
 
     def invoke(self, name):
         if current_task() is None:
@@ -394,7 +393,8 @@ class TaskVar(gdb.Function):
 gdb.unwinder.register_unwinder(None, TaskUnwinder(), replace=True)
 gdb.frame_filters["libgrt"] = TaskFilter()
 gdb.events.cont.connect(lambda event: set_view(None))
-InfoTasks()
+Grt()
+Tasks()
 TaskCommand()
 TaskId()
 TaskVar()

@@ -508,6 +508,8 @@ static void die(int sig, siginfo_t *info, void *uc)
 	struct grt_ksigaction dfl = {.flags = SA_RESTORER_FLAG, .restorer = (void *)grt__sigrestorer};
 	if (grt__signal_crash_hook)
 		grt__signal_crash_hook(sig, info, uc);
+	if (grt__self.g && !grt__self.g->is_g0 && !grt__self.in_vfork)
+		grt__tcb_enter_core_sig(grt__self.g);
 	grt__sys_sigaction(sig, &dfl, NULL);
 	if (synchronous(sig, info))
 		return;
