@@ -23,6 +23,10 @@ int grt__state;
 const char *grt__one_to_one_reason;
 static int boot_pid; /* whose process the tables belong to */
 
+/* Bounds of the exported functions' section, from the linker. */
+extern char __start_grt_user_text[] __attribute__((visibility("hidden")));
+extern char __stop_grt_user_text[] __attribute__((visibility("hidden")));
+
 static void stay_one_to_one(const char *why)
 {
 	grt__one_to_one_reason = why;
@@ -51,12 +55,39 @@ static int nprocs_by_default(void)
 	return n < MAX_PROCS ? n : MAX_PROCS;
 }
 
+/* Somebody between the program and us: the first `name` in the process is neither ours nor the one that we go on to. */
+static bool someone_before_us(const char *name)
+{
+	char *first = dlsym(RTLD_DEFAULT, name);
+	return first && first != (char *)dlsym(RTLD_NEXT, name) &&
+	       !(first >= __start_grt_user_text && first < __stop_grt_user_text);
+}
+
+/*
+ * Tools that keep a record of their own of each thread, its stack and its kernel's id. They say by their interface that they want to
+ * be told of every switch between stacks, or, where they are linked into a program that shows no more of them, they take both threads
+ * and signals before we do. NULL: none.
+ */
+static const char *tool(void)
+{
+	static const char *const interface[] = {"__sanitizer_start_switch_fiber", "__tsan_switch_to_fiber",
+	                                        "__lsan_do_leak_check"};
+	if (grt__cpu_is_valgrind())
+		return "the program runs under valgrind, which emulates threads and signals itself";
+	for (size_t i = 0; i < GRT_COUNT(interface); i++)
+		if (dlsym(RTLD_DEFAULT, interface[i]))
+			return "a sanitizer keeps a record of the kernel's threads and their stacks";
+	if (someone_before_us("pthread_create") && someone_before_us("sigaction"))
+		return "threads and signals are taken before libgrt by a sanitizer, or a tool of that kind";
+	return NULL;
+}
+
 static void boot(void)
 {
 	const char *why;
 	grt__os_probe();
 	grt__os_clock_init();
-	if ((why = grt__tcb_boot())) {
+	if ((why = tool()) || (why = grt__tcb_boot())) {
 		stay_one_to_one(why);
 		return;
 	}

@@ -6,6 +6,7 @@
  * M: nothing is pushed on the task's stack, so it works on whatever stack SP was, however little of it was left.
  */
 #include "arch/sigctx.h"
+#include "elf/peek.h"
 #include "os/os.h"
 #include "sched/broadcast.h"
 #include "sched/cancel.h"
@@ -180,6 +181,15 @@ static bool wait_for_libc(struct m *mp, uintptr_t pc)
 	       !(grt__preempt_stress && (grt__cycles() & 64));
 }
 
+/* A debugger's breakpoint is at the task's next instruction: it waits for this kernel thread to come there. It has seen the task arrive
+ * and steps over it, or steps from line to line and goes on from where the signal came; on another thread the task would arrive
+ * there once more, and the one who waits would never be back. Soon it is past it. */
+static bool at_breakpoint(uintptr_t pc)
+{
+	uint8_t instruction[GRT_BREAKPOINT_SIZE];
+	return grt__peek_sig(pc, instruction, sizeof instruction) == sizeof instruction && grt__is_breakpoint(instruction);
+}
+
 /* The runtime's signal, on gsignal (or, on a foreign thread or sysmon, wherever), everything blocked. */
 void grt__preempt_signal(int sig, siginfo_t *info, void *uc)
 {
@@ -224,7 +234,7 @@ void grt__preempt_signal(int sig, siginfo_t *info, void *uc)
 		;
 	else if (is_runtime(pc))
 		grt__self.attention |= ATTN_PREEMPT;
-	else
+	else if (!at_breakpoint(pc))
 		preempt_now(mp, gp, uc);
 	grt_barrier();
 	grt__self.crit = 0;

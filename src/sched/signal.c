@@ -500,19 +500,24 @@ static bool synchronous(int sig, const siginfo_t *info)
 	return info->si_code > 0 && info->si_code != SI_KERNEL && (BIT(sig) & (CRASHES & ~BIT(SIGQUIT) & ~BIT(SIGABRT)));
 }
 
-/* Default action of a signal we caught only to report: again, without us. */
+/* Default action of a signal we caught only to report: again, without us, with the very context and siginfo of the first time, so
+ * that the core shows them. A fault comes again when its instruction is executed again. What was sent waits, blocked as everything is
+ * here, until the return from this handler opens the mask for it. */
 static void die(int sig, siginfo_t *info, void *uc)
 {
 	struct grt_ksigaction dfl = {.flags = SA_RESTORER_FLAG, .restorer = (void *)grt__sigrestorer};
 	if (grt__signal_crash_hook)
 		grt__signal_crash_hook(sig, info, uc);
+	if (grt__self.g && !grt__self.g->is_g0 && !grt__self.in_vfork)
+		grt__tcb_enter_core_sig(grt__self.g);
 	grt__sys_sigaction(sig, &dfl, NULL);
-	if (!synchronous(sig, info)) {
-		uint64_t only = BIT(sig);
-		grt__sys_tgkill(grt__sys_getpid(), grt__sys_gettid(), sig);
-		grt__sys_sigprocmask(SIG_UNBLOCK, &only, NULL);
-	}
-	/* a fault comes again when the instruction is executed again, with the right context for the core */
+	if (synchronous(sig, info))
+		return;
+	int pid = grt__sys_getpid(), tid = grt__sys_gettid();
+	/* To itself a thread may send any si_code. */
+	if (grt__sys_tgsigqueue(pid, tid, sig, info) < 0)
+		grt__sys_tgkill(pid, tid, sig);
+	grt__uc_mask(uc) &= ~BIT(sig);
 }
 
 /* No handler may run here: the signal waits for the process, this M takes no other until its critical section ends. */

@@ -412,6 +412,20 @@ static void free_dynamic_tls(const struct g *gp)
 		}
 }
 
+void grt__tcb_enter_core_sig(struct g *gp)
+{
+	int tid = grt__sys_gettid();
+	struct grt_list *l = &FIELD(gp->tcb, struct grt_list, list);
+	if (gp != &grt__main_g && tid == grt__sched.pid)
+		FIELD(grt__main_g.tcb, int, tid) = -1; /* a thread that has ended, to a debugger */
+	FIELD(gp->tcb, int, tid) = tid;
+	/* Not waited for: whoever has it may be what was interrupted here. Then the core has the task's stack, but not its TLS. */
+	if (gp->id == 1 || !grt_list_empty(l) || !grt_cas(list_lock(), 0, 1))
+		return;
+	grt_list_push_tail((struct grt_list *)(rtld_global + off.stack_user), l);
+	list_lock_drop();
+}
+
 /* ---- lives of a block ---- */
 
 /* What glibc sets in a new struct pthread, the same for a first and a later life. */

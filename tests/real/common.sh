@@ -44,6 +44,8 @@ chmod o+x "$T"
 
 finish() {
 	local rc=$?
+	# A subshell that gets a signal before it has reset the traps comes here as well.
+	[ "$BASHPID" = "$$" ] || exit $rc
 	local p
 	for p in $server $running; do
 		kill -KILL "$p" 2>/dev/null && wait "$p" 2>/dev/null

@@ -25,4 +25,23 @@ GRT_ALWAYS_INLINE void *grt__thread_pointer(void)
 	return tp;
 }
 
+/* What debuggers write over an instruction: int3. */
+enum { GRT_BREAKPOINT_SIZE = 1 };
+static inline bool grt__is_breakpoint(const uint8_t *instruction)
+{
+	return instruction[0] == 0xcc;
+}
+
+/* Valgrind's client request RUNNING_ON_VALGRIND: rotations that come to nothing on a CPU, a question to its emulation of one. */
+static inline bool grt__cpu_is_valgrind(void)
+{
+	const uint64_t request[6] = {0x1001};
+	uint64_t answer = 0;
+	__asm__ volatile("rolq $3, %%rdi\n\trolq $13, %%rdi\n\trolq $61, %%rdi\n\trolq $51, %%rdi\n\txchgq %%rbx, %%rbx"
+	                 : "+d"(answer)
+	                 : "a"(request)
+	                 : "cc", "memory");
+	return answer != 0;
+}
+
 #endif

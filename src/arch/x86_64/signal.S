@@ -3,19 +3,21 @@
  */
 	.text
 	/*
-	 * Return address of a signal handler. No CFI on purpose: unwinders (gcc's, gdb's, libunwind's) know a signal frame by exactly
-	 * these bytes when the address has no FDE, and the nop keeps the return address minus one outside of the FDE before.
+	 * Return address of a signal handler, grt__sigrestorer. No CFI on purpose: unwinders (gcc's, gdb's, libunwind's) know a signal
+	 * frame by exactly these bytes when the address has no FDE, and the nop keeps the return address minus one outside of the FDE
+	 * before. gdb looks at the bytes only where there is no name at all, which is not so in a library with its symbols, and else
+	 * for libc's name, which this has therefore.
 	 */
 	nop
-	.globl	grt__sigrestorer
-	.hidden	grt__sigrestorer
-	.type	grt__sigrestorer, @function
+	.globl	__restore_rt
+	.hidden	__restore_rt
+	.type	__restore_rt, @function
 	.p2align 4
 	nop
-grt__sigrestorer:
+__restore_rt:
 	movq	$15, %rax
 	syscall
-	.size	grt__sigrestorer, . - grt__sigrestorer
+	.size	__restore_rt, . - __restore_rt
 
 /*
  * void grt__sigframe_call(void *frame, int sig, void *info, void *uc, void *handler, uint64_t mask, void *fn): continues in
