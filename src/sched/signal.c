@@ -179,7 +179,7 @@ uint64_t grt__signal_alone_mask(void)
 static void send_to_thread(int tid, siginfo_t *info)
 {
 	if (info->si_code == SI_TKILL)
-		grt__sys_tgkill(grt__sched.pid, tid, info->si_signo);
+		grt__os_tgkill(grt__sched.pid, tid, info->si_signo);
 	else
 		grt__sys_tgsigqueue(grt__sched.pid, tid, info->si_signo, info);
 }
@@ -509,7 +509,7 @@ static void die(int sig, siginfo_t *info, void *uc)
 	grt__sys_sigaction(sig, &dfl, NULL);
 	if (!synchronous(sig, info)) {
 		uint64_t only = BIT(sig);
-		grt__sys_tgkill(grt__sys_getpid(), grt__sys_gettid(), sig);
+		grt__os_tgkill(grt__sys_getpid(), grt__sys_gettid(), sig);
 		grt__sys_sigprocmask(SIG_UNBLOCK, &only, NULL);
 	}
 	/* a fault comes again when the instruction is executed again, with the right context for the core */

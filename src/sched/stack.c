@@ -319,6 +319,11 @@ void *grt__stack_plain(size_t size)
 	return p + guard;
 }
 
+void grt__stack_plain_free(void *stack, size_t size)
+{
+	grt__os_free((char *)stack - grt__os.page_size, size + grt__os.page_size);
+}
+
 static void make_executable(struct g *gp, void *arg)
 {
 	(void)arg;

@@ -36,6 +36,7 @@ void grt__stack_put(struct p *pp, struct g *gp);
 void grt__stack_trim(struct g *self);
 /* Plain guarded memory for an M: [guard | size]; lowest usable address or NULL. */
 void *grt__stack_plain(size_t size);
+void grt__stack_plain_free(void *stack, size_t size);
 void grt__stack_make_executable(void);
 /* The child of fork: pools of the other Ps and all chunks are forgotten. */
 void grt__stack_fork_child(void);
