@@ -41,6 +41,7 @@ static struct {
 	uint32_t verdict; /* futex: 0 wait, 1 proved, 2 failed */
 	const char *why;
 	char *stack;
+	int tid;
 } birth;
 
 static struct m sysmon_m; /* for the signal entry: FS base of this thread finds a g0 that is never scheduled */
@@ -391,6 +392,7 @@ static void *sysmon_main(void *arg)
 	uint64_t all = ~0ull;
 	struct m *mp = &sysmon_m;
 	grt__sys_sigprocmask(SIG_SETMASK, &all, NULL);
+	birth.tid = grt__sys_gettid();
 	birth.why = grt__tcb_prove(birth.stack, SYSMON_STACK, (void *)sysmon_main);
 	if (!birth.why && !room_for_an_m())
 		birth.why = "no further kernel thread is to be had";
@@ -403,7 +405,7 @@ static void *sysmon_main(void *arg)
 		grt__self.m = mp;
 		grt__self.crit = 1;
 		grt__self.g = &mp->g0;
-		sched.sysmon_tid = mp->tid = grt__sys_gettid();
+		sched.sysmon_tid = mp->tid = birth.tid;
 	}
 	grt_store_seqcst(&birth.verdict, birth.why ? 2 : 1);
 	grt__os_futex_wake(&birth.verdict, 1);
@@ -438,7 +440,12 @@ int grt__sysmon_start(const char **why)
 	while (grt_load_acquire(&birth.verdict) == 0)
 		grt__os_futex_wait(&birth.verdict, 0, INT64_MAX);
 	*why = birth.why;
-	return birth.why ? -ENOTSUP : 0;
+	if (!birth.why)
+		return 0;
+	/* What counts threads shall have forgotten this one when libc makes the program's; its stack is left to it. */
+	while (grt__os_tgkill(sched.pid, birth.tid, 0) == 0)
+		grt__sys0(SYS_sched_yield);
+	return -ENOTSUP;
 no_thread:
 	grt__stack_plain_free(birth.stack, SYSMON_STACK);
 	return -EAGAIN;

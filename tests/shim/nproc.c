@@ -34,10 +34,9 @@ static int first(int room)
 	limit((rlim_t)room + 1);
 	EXPECT_EQ(0, setuid(USER));
 	EXPECT_EQ(0, pipe(fds));
-	FILE *f = fdopen(fds[0], "r");
 	int rc = pthread_create(&t, NULL, writes, NULL);
 	if (rc == 0) {
-		EXPECT(fgets(line, sizeof line, f)); /* inside libc: only the other thread can end it */
+		EXPECT_EQ(2, read(fds[0], line, 2)); /* only the other thread can end it */
 		join(t);
 	}
 	return (rc == EAGAIN) | (rc != 0 && rc != EAGAIN) << 1 | check_done() << 2;
@@ -50,9 +49,6 @@ static int later(void)
 	pthread_t t;
 	int n, bad = 0;
 	EXPECT_EQ(0, setuid(USER));
-	EXPECT_EQ(0, pipe(fds));
-	FILE *f = fdopen(fds[0], "r");
-	char line[8];
 	t = spawn(waits, NULL);
 	limit(1);
 	for (n = 0; n < MOST; n++) {
@@ -66,8 +62,6 @@ static int later(void)
 	for (int i = 0; i < n; i++)
 		bad |= ((long)join(ts[i]) != i) << 1;
 	join(t);
-	(void)f;
-	(void)line;
 	return bad | check_done() << 2;
 }
 
