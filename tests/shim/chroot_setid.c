@@ -50,6 +50,12 @@ int main(void)
 		return 0;
 	}
 	EXPECT(mkdtemp(dir));
+	pid_t pid = fork();
+	if (pid != 0) {
+		int status = reap(pid);
+		rmdir(dir);
+		return exited_with(status, 0) ? 0 : 1;
+	}
 	EXPECT_EQ(0, pipe(fds));
 	for (int i = 0; i < WAITING; i++)
 		r[i] = spawn(reads, NULL);
