@@ -32,7 +32,7 @@ enum {
 	URGENT_LOOK_NS = 500000,
 	SYSMON_STACK = 128 << 10
 };
-enum { M_RETRY_NS = 100000000 };
+enum { M_RETRY_NS = 100000000, NO_BELL_NS = 20000000 };
 
 void (*grt__schedtrace_hook)(int64_t now);
 int64_t grt__schedtrace_next = GRT_FOREVER; /* when the hook wants to run again */
@@ -212,6 +212,9 @@ static void wait_until(int64_t deadline)
 	struct timespec ts, *tsp = NULL;
 	/* negative ones are left out */
 	struct pollfd fds[] = {{.fd = grt__signal_bell_fd(), .events = POLLIN}, {.fd = grt__clock_fd(), .events = POLLIN}};
+	bool no_bell = fds[0].fd < 0; /* no descriptor to be had: look for signals from time to time */
+	if (no_bell && deadline == GRT_FOREVER)
+		deadline = grt__nanotime() + NO_BELL_NS;
 	if (deadline != GRT_FOREVER) {
 		int64_t left = deadline - grt__nanotime();
 		if (left <= 0)
@@ -226,6 +229,8 @@ static void wait_until(int64_t deadline)
 	/* The program's handler for SIGURG may have come meanwhile, and its signal been put off, which leaves a mask behind. */
 	if (r == -EINTR && mask != ~(1ull << (GRT_SIGRT - 1)))
 		grt__sys_sigprocmask(SIG_SETMASK, &all, NULL);
+	if (no_bell)
+		grt__signal_bell(0);
 	if (r <= 0)
 		return;
 	if (fds[0].revents)
