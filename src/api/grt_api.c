@@ -89,6 +89,6 @@ GRT_EXPORT int grt_doctor_report(char *buf, size_t size)
 	n += grt__format(buf + n, size - n, "tasks: M:N\ngomaxprocs: %d\n", grt__gomaxprocs(0));
 	n += grt__format(buf + n, size - n, "switch: %s\n", grt__have_fsgsbase ? "wrfsbase" : "arch_prctl");
 	n += grt__format(buf + n, size - n, "guards: %s\n", grt__os.guard_madvise ? "MADV_GUARD_INSTALL" : "mprotect");
-	grt__format(buf + n, size - n, "retaking: %s\n", grt__os.membarrier ? "membarrier" : "off");
+	grt__format(buf + n, size - n, "retaking: %s\n", grt__os_membarrier() ? "membarrier" : "munmap and a pause");
 	return 0;
 }

@@ -68,8 +68,8 @@ void grt__ctx_entry(void);
 void grt__ctx_make(struct grt_ctx *ctx, struct grt_ctx_birth *birth);
 
 /* Makes a kernel thread of this process with the given thread pointer, which calls fn(arg) on the stack ending at stack_hi; fn must
- * not return. Its id is stored in *tid and *child_tid before it runs; the kernel clears *child_tid when the thread is gone, its
- * stack no longer in use. The id or -errno. */
+ * not return. Its id is stored in *tid before it runs; the kernel clears *child_tid when the thread is gone, its stack no longer in
+ * use. The id or -errno. */
 long grt__clone_thread(void *stack_hi, uintptr_t tp, int32_t *tid, void (*fn)(void *), void *arg, int32_t *child_tid);
 
 /* Returns to the context saved in a signal frame (address of its struct rt_sigframe), on whatever kernel thread this is. */

@@ -603,7 +603,7 @@ static int cmd_doctor(void)
 	     guard ? "MADV_GUARD_INSTALL"
 	           : "no MADV_GUARD_INSTALL (Linux 6.13): mprotect up to a budget of mappings, then none, with a warning");
 	rung("hand-off", membarrier && proc_syscall,
-	     !membarrier     ? "no membarrier: calls that block inside libc keep their P"
+	     !membarrier     ? "no membarrier: munmap and a pause, which takes longer"
 	     : !proc_syscall ? "/proc/PID/task/TID/syscall is not readable: the thread's CPU clock alone"
 	                     : "membarrier and /proc");
 	rung("tracebacks", unwind, unwind ? "libunwind" : "no libunwind: the first frame only");

@@ -102,14 +102,16 @@ class Task:
             regs["rip"] += 1
             return regs
         sp = int(self.value["ctx"]["sp"])
+        if sp & 1:  # it has not run yet: src/arch/arch.h
+            entry = int(gdb.parse_and_eval("(long)&grt__ctx_entry"))
+            return {"rip": entry, "rsp": int(self.value["birth"]["stack_hi"]), "rbp": 0}
         regs = {n: w for n, w in zip(CTX_WORDS, words(sp, len(CTX_WORDS))) if n}
         regs["rsp"] = sp + 8 * len(CTX_WORDS)
         return regs
 
     def is_new(self):
         """It has not run yet."""
-        entry = int(gdb.parse_and_eval("(long)&grt__ctx_entry"))
-        return not int(self.value["preempted"]) and self.registers()["rip"] == entry
+        return not int(self.value["preempted"]) and int(self.value["ctx"]["sp"]) & 1 == 1
 
 
 def all_tasks():

@@ -2,6 +2,7 @@
 #include "base/atomic.h"
 #include "elf/peek.h"
 #include "os/os.h"
+#include "sched/signal.h"
 #include <dlfcn.h>
 #include <elf.h>
 #include <libunwind.h>
@@ -208,6 +209,18 @@ static int bound_mutex_unlock(void *mutex)
 	return ours() ? 0 : next_mutex_unlock(mutex);
 }
 
+static int (*next_pipe2)(int *, int);
+
+/* libunwind tries addresses by writing from them into a pipe, which our walks do not need, but the program's own may. Not at the lowest
+ * numbers: the program counts on those. */
+static int bound_pipe2(int fds[2], int flags)
+{
+	int r = next_pipe2(fds, flags);
+	for (int i = 0; r == 0 && i < 2; i++)
+		fds[i] = grt__signal_high_fd(fds[i]);
+	return r;
+}
+
 static bool store_slot(void **slot, void *value)
 {
 	size_t page = 4096;
@@ -316,6 +329,7 @@ const char *grt__unwind_init(void)
 	    !rebind(lm, "pthread_mutex_lock", (void *)bound_mutex_lock, (void **)&next_mutex_lock) ||
 	    !rebind(lm, "pthread_mutex_unlock", (void *)bound_mutex_unlock, (void **)&next_mutex_unlock))
 		return "the imports of " LIBUNWIND_SO(UNW_TARGET) " cannot be changed";
+	rebind(lm, "pipe2", (void *)bound_pipe2, (void **)&next_pipe2); /* other versions have another way */
 	lib.as = lib.create_addr_space(&accessors, 0);
 	if (!lib.as)
 		return "libunwind: out of memory";

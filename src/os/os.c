@@ -42,9 +42,50 @@ long grt__os_futex_wake(uint32_t *word, int n)
 	return grt__sys3(SYS_futex, word, FUTEX_WAKE_PRIVATE, n);
 }
 
-void grt__os_membarrier(void)
+/* The call itself was refused: no such call here, or a filter's answer; not one of the errors that it has of its own. */
+static bool refused(long r)
 {
-	grt__sys3(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+	return r < 0 && r != -EAGAIN && r != -ESRCH && r != -EINVAL;
+}
+
+long grt__os_tgkill(int pid, int tid, int sig)
+{
+	long r = grt__sys3(SYS_tgkill, pid, tid, sig);
+	if (grt_likely(!refused(r)))
+		return r;
+	r = grt__sys2(SYS_tkill, tid, sig);
+	if (!refused(r))
+		return r;
+	siginfo_t info = {.si_signo = sig, .si_code = SI_QUEUE};
+	info.si_pid = pid;
+	info.si_uid = (uid_t)grt__sys0(SYS_getuid);
+	return grt__sys_tgsigqueue(pid, tid, sig, &info);
+}
+
+/*
+ * Without membarrier. A page that was written is unmapped: the kernel interrupts each CPU that runs this process, to empty its TLB,
+ * and waits for it, and an interrupt is a full barrier; a thread on no CPU has passed one when it was switched away from. CPUs that
+ * empty each other's TLB without an interrupt do not promise that, so the pause: what waits in a store buffer is written in a
+ * small part of it.
+ */
+static void barrier_by_unmap(void)
+{
+	struct timespec pause = {0, 50000};
+	long p = grt__sys_mmap(NULL, grt__os.page_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (!grt__sys_failed(p)) {
+		*(volatile char *)p = 1;
+		grt__sys_munmap((void *)p, grt__os.page_size);
+	}
+	grt__sys2(SYS_nanosleep, &pause, NULL);
+	grt_fence_seqcst();
+}
+
+bool grt__os_membarrier(void)
+{
+	if (grt_likely(grt__sys3(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0))
+		return true;
+	barrier_by_unmap();
+	return false;
 }
 
 long grt__os_read_file(const char *path, char *buf, size_t size)
@@ -74,7 +115,7 @@ bool grt__os_thread_asleep(int tid)
 	char path[48], line[32];
 	grt__format(path, sizeof path, "/proc/self/task/%d/syscall", tid);
 	if (grt__os_read_file(path, line, sizeof line) <= 0)
-		return false;
+		return true; /* no /proc, no descriptor, not dumpable: its CPU clock stands still, that must do */
 	return line[0] >= '0' && line[0] <= '9'; /* else "running" or "-1 ..." */
 }
 
@@ -174,7 +215,7 @@ void grt__os_probe(void)
 	grt__have_fsgsbase = (getauxval(AT_HWCAP2) & 2) != 0;
 #endif
 	probe_guard();
-	grt__os.membarrier = grt__sys3(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+	grt__sys3(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
 	grt__os.ncpu = count_cpus();
 	grt__os.cpu_quota = read_cpu_quota();
 }

@@ -67,10 +67,6 @@ static inline int grt__sys_getpid(void)
 {
 	return (int)grt__sys0(SYS_getpid);
 }
-static inline long grt__sys_tgkill(int pid, int tid, int sig)
-{
-	return grt__sys3(SYS_tgkill, pid, tid, sig);
-}
 static inline long grt__sys_tgsigqueue(int pid, int tid, int sig, siginfo_t *info)
 {
 	return grt__sys4(SYS_rt_tgsigqueueinfo, pid, tid, sig, info);
@@ -86,8 +82,12 @@ static inline long grt__sys_sigprocmask(int how, const uint64_t *set, uint64_t *
 long grt__os_futex_wait(uint32_t *word, uint32_t expected, int64_t deadline);
 long grt__os_futex_wake(uint32_t *word, int n);
 
-/* membarrier(PRIVATE_EXPEDITED): every other thread of this process has passed a full barrier. */
-void grt__os_membarrier(void);
+/* A signal for a thread of this process. tgkill, or where that is refused (a seccomp filter) one of its relatives. */
+long grt__os_tgkill(int pid, int tid, int sig);
+
+/* Every other thread of this process has passed a full barrier: membarrier(PRIVATE_EXPEDITED), or what there is without it. True: by
+ * membarrier. */
+bool grt__os_membarrier(void);
 
 /* The kernel's struct sigaction. */
 struct grt_ksigaction {
@@ -109,7 +109,6 @@ int64_t grt__os_clock(clockid_t clock); /* any clock, ns; -1 when unknown */
 /* ---- features of this kernel, filled by grt__os_probe (boot, once) ---- */
 struct grt_os {
 	bool guard_madvise; /* MADV_GUARD_INSTALL, Linux 6.13 */
-	bool membarrier;    /* PRIVATE_EXPEDITED registered */
 	int ncpu;           /* sched_getaffinity */
 	int cpu_quota;      /* cgroup limit in whole CPUs rounded up; 0: none */
 	size_t page_size;
@@ -121,7 +120,7 @@ void grt__os_probe(void);
 /* ---- procfs ---- */
 /* Reads a small file into buf, NUL-terminated; the length or -errno. */
 long grt__os_read_file(const char *path, char *buf, size_t size);
-/* True when the thread is asleep inside a system call (/proc/self/task/TID/syscall says a number >= 0). */
+/* True when the thread is asleep inside a system call (/proc/self/task/TID/syscall says a number >= 0), or nobody can tell. */
 bool grt__os_thread_asleep(int tid);
 /* ns of CPU time used by a thread of this process; -1 if it is gone. */
 int64_t grt__os_thread_cputime(int tid);

@@ -3,6 +3,7 @@
 #include "os/os.h"
 #include "sched/proc.h"
 #include "sched/signal.h"
+#include "sched/tcb.h"
 #include <errno.h>
 #include <fcntl.h>
 
@@ -25,6 +26,45 @@ void grt__broadcast_run(void)
 	grt_add_seqcst(&broadcast.ran, 1);
 }
 
+static bool signal_one(int tid)
+{
+	long r = grt__os_tgkill(grt__sys_getpid(), tid, GRT_SIGRT);
+	if (r == -EAGAIN && grt__signal_urgent_on())
+		r = grt__os_tgkill(grt__sys_getpid(), tid, SIGURG);
+	return r == 0;
+}
+
+struct signalled {
+	int self;
+	uint32_t n;
+};
+
+static void signal_of_libc(int tid, void *arg)
+{
+	struct signalled *s = arg;
+	if (tid == s->self || tid >= GRT_TID_FIRST)
+		return;
+	for (struct m *mp = grt_load_acquire(&grt__sched.allm); mp; mp = mp->all_next)
+		if (grt_load_relaxed(&mp->tid) ==
+		    tid) /* it has been signalled: the first one, or its task's block is in the list */
+			return;
+	s->n += signal_one(tid);
+}
+
+/* No /proc (a daemon gives up its rights after chroot) or no descriptor: our Ms, and the threads that libc knows, sysmon among them.
+ * Those that nobody but the program knows of are left out, as by libc. */
+static uint32_t signal_known(int self)
+{
+	struct signalled s = {.self = self};
+	for (struct m *mp = grt_load_acquire(&grt__sched.allm); mp; mp = mp->all_next) {
+		int tid = grt_load_relaxed(&mp->tid);
+		if (tid && tid != self)
+			s.n += signal_one(tid);
+	}
+	grt__tcb_libc_threads(signal_of_libc, &s);
+	return s.n;
+}
+
 /* Sends the runtime's signal to every thread but ours; returns how many there are. */
 static uint32_t signal_all(int self)
 {
@@ -45,13 +85,11 @@ static uint32_t signal_all(int self)
 			at += d->reclen;
 			if (!tid || tid == self)
 				continue;
-			long r = grt__sys_tgkill(grt__sys_getpid(), tid, GRT_SIGRT);
-			if (r == -EAGAIN && grt__signal_urgent_on())
-				r = grt__sys_tgkill(grt__sys_getpid(), tid, SIGURG);
-			n += r == 0;
+			n += signal_one(tid);
 		}
-	if (dir >= 0)
-		grt__sys_close(dir);
+	if (dir < 0)
+		return signal_known(self);
+	grt__sys_close(dir);
 	return n;
 }
 

@@ -38,11 +38,12 @@ static void clock_open(void)
 		grt__sys_close((int)low);
 		low = -1;
 	}
-	if (low < 0) {
+	if (low >= 0)
+		fd = grt__signal_high_fd((int)low);
+	if (fd < 0) {
 		grt_store_seqcst(&wanted, 0); /* again at the next such deadline */
 		return;
 	}
-	fd = grt__signal_high_fd((int)low);
 	grt__timers_clock_set(); /* a setting since the first deadline was not seen */
 }
 

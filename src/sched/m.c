@@ -381,6 +381,8 @@ static void m_init(struct m *mp)
 static void m_main(void *arg)
 {
 	struct m *mp = arg;
+	/* Not before: whoever looks for it (m_reuse) looks at Ms that have ended. The kernel clears it when the thread is gone. */
+	*(int32_t *)((char *)mp->g0.tcb + grt__tcb_tid_offset) = mp->tid;
 	mp->kmask = 0;
 	grt__m_set_mask(mp, GRT_MASK_ALL);
 	set_gsignal(mp);
@@ -442,8 +444,6 @@ static struct m *m_alloc(void)
 
 struct m *grt__m_new(void)
 {
-	if (sched.nm_live >= MAX_MS)
-		grt__throw("thread exhaustion: the process needs more than %d kernel threads", MAX_MS);
 	struct m *mp = m_reuse();
 	if (mp) {
 		if (!m_make_block(mp))
@@ -536,7 +536,7 @@ void grt__m_fork_child(struct m *mp)
 	sched.globq_size = sched.urgq_size = 0;
 	sched.pidle = NULL;
 	sched.npidle = 0;
-	sched.nspinning = sched.nretaken = sched.want_m = sched.m_starting = 0;
+	sched.nspinning = sched.nretaken = sched.want_m = sched.m_starting = sched.m_refused = 0;
 	sched.promised = GRT_FOREVER;
 	sched.nleaving = 0;
 	mp->tid = grt__sys_gettid();

@@ -93,8 +93,8 @@ void grt__preempt_kick(struct m *mp)
 
 void grt__kick_tid(int tid)
 {
-	if (grt__sys_tgkill(grt__sched.pid, tid, GRT_SIGRT) == -EAGAIN && grt__signal_urgent_on())
-		grt__sys_tgkill(grt__sched.pid, tid, SIGURG);
+	if (grt__os_tgkill(grt__sched.pid, tid, GRT_SIGRT) == -EAGAIN && grt__signal_urgent_on())
+		grt__os_tgkill(grt__sched.pid, tid, SIGURG);
 }
 
 /* On the buffer's small stack, critical, everything but the runtime's signal blocked. */

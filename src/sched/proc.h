@@ -21,7 +21,7 @@
 
 #include "sched/sched.h"
 
-enum { MAX_PROCS = 1024, MAX_MS = 10000 };
+enum { MAX_PROCS = 1024 };
 
 /* First in, first out, linked by sched_next. */
 struct gqueue {
@@ -51,6 +51,7 @@ struct grt_sched {
 	uint32_t masks_used; /* atomic: some task has blocked signals since boot, or main before */
 	uint32_t want_m;     /* atomic: sysmon shall make an M */
 	uint32_t m_starting; /* atomic: an M was made and has not looked for a P yet */
+	uint32_t m_refused;  /* atomic: the last attempt to make one failed */
 
 	GRT_ALIGNED(GRT_CACHE_LINE) uint32_t nspinning; /* atomic */
 	uint32_t sysmon_asleep;                         /* atomic */

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define SA_RESTORER_FLAG 0x04000000ul
 enum { NSIG_MAX = 64, VERSIONS = 4 };
@@ -179,7 +180,7 @@ uint64_t grt__signal_alone_mask(void)
 static void send_to_thread(int tid, siginfo_t *info)
 {
 	if (info->si_code == SI_TKILL)
-		grt__sys_tgkill(grt__sched.pid, tid, info->si_signo);
+		grt__os_tgkill(grt__sched.pid, tid, info->si_signo);
 	else
 		grt__sys_tgsigqueue(grt__sched.pid, tid, info->si_signo, info);
 }
@@ -516,7 +517,7 @@ static void die(int sig, siginfo_t *info, void *uc)
 	int pid = grt__sys_getpid(), tid = grt__sys_gettid();
 	/* To itself a thread may send any si_code. */
 	if (grt__sys_tgsigqueue(pid, tid, sig, info) < 0)
-		grt__sys_tgkill(pid, tid, sig);
+		grt__os_tgkill(pid, tid, sig);
 	grt__uc_mask(uc) &= ~BIT(sig);
 }
 
@@ -755,7 +756,7 @@ void grt__signal_init(void)
 
 static int bell_fd = -1;
 static uint64_t bell_mask = GRT_MASK_ALL; /* what the signalfd reports */
-enum { BELL_FD_AT = 900 };
+enum { BELL_FD_AT = 900, BELL_FD_LEAST = 64 };
 
 int grt__signal_bell_fd(void)
 {
@@ -764,11 +765,14 @@ int grt__signal_bell_fd(void)
 
 int grt__signal_high_fd(int fd)
 {
+	struct rlimit rl;
 	long high = grt__sys3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, BELL_FD_AT);
-	if (high < 0)
-		return fd;
+	/* A lower limit: the highest there is; one of very few would be missed. */
+	if (high < 0 && grt__sys4(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &rl) == 0 && rl.rlim_cur >= BELL_FD_LEAST &&
+	    rl.rlim_cur <= BELL_FD_AT)
+		high = grt__sys3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, (int)rl.rlim_cur - 1);
 	grt__sys_close(fd);
-	return (int)high;
+	return high < 0 ? -1 : (int)high;
 }
 
 void grt__signal_bell_open(void)
@@ -816,18 +820,22 @@ static void find_taker(struct g *gp, void *arg)
 void grt__signal_bell(short revents)
 {
 	struct taker t = {0};
-	if (!(revents & 1 /* POLLIN */)) {
+	if (bell_fd >= 0 && !(revents & 1 /* POLLIN */)) {
 		bell_fd = -1; /* the program closed it: process-directed signals wait for a task to run */
 		grt__signal_bell_open();
 		return;
 	}
 	grt__sys2(SYS_rt_sigpending, &t.pending, 8);
-	t.pending &= bell_mask;
+	t.pending &= bell_fd < 0 ? GRT_MASK_ALL : bell_mask;
+	if (!t.pending)
+		return;
 	grt__allg_for_each(find_taker, &t);
 	if (t.gp && grt_load_acquire(&t.gp->status) == G_WAITING) {
 		grt_store_seqcst(&t.gp->sigpending, 1);
 		prod(t.gp);
 	}
+	if (bell_fd < 0)
+		return;
 	if (t.takes != t.pending) { /* nobody wants these now: look again when a mask opens */
 		uint64_t mask = bell_mask & ~(t.pending & ~t.takes);
 		grt_store_relaxed(&bell_mask, mask);

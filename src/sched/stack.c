@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 enum {
 	P_CHAIN = 128,            /* dead tasks in a chain; a P keeps up to two of them */
@@ -79,11 +80,23 @@ static struct class *class_of_locked(size_t size, size_t guard)
 	return c;
 }
 
+/* Address space is counted: by a limit of the process, or by the machine for what may be written (vm.overcommit_memory=2). */
+static bool space_is_dear(void)
+{
+	static uint8_t strict; /* pool lock; 0 not asked yet, 1 no, 2 yes */
+	struct rlimit rl;
+	char mode[4];
+	if (!strict)
+		strict = grt__os_read_file("/proc/sys/vm/overcommit_memory", mode, sizeof mode) > 0 && mode[0] == '2' ? 2 : 1;
+	return strict == 2 || (grt__sys4(SYS_prlimit64, 0, RLIMIT_AS, NULL, &rl) == 0 && rl.rlim_cur != RLIM_INFINITY) ||
+	       (grt__sys4(SYS_prlimit64, 0, RLIMIT_DATA, NULL, &rl) == 0 && rl.rlim_cur != RLIM_INFINITY);
+}
+
 /* Address space for more regions. False when there is none. */
 static bool grow_locked(struct class *c)
 {
 	int prot = PROT_READ | PROT_WRITE;
-	size_t n = c->next_regions;
+	size_t n = c->next_regions > 1 && space_is_dear() ? 1 : c->next_regions;
 	for (;; n = n / 2) {
 		if (n == 0)
 			return false;
@@ -413,6 +426,11 @@ void *grt__stack_plain(size_t size)
 	return p + guard;
 }
 
+void grt__stack_plain_free(void *stack, size_t size)
+{
+	grt__os_free((char *)stack - grt__os.page_size, size + grt__os.page_size);
+}
+
 void grt__stack_make_executable(void)
 {
 	if (grt_xchg_acqrel(&executable, true))
@@ -426,6 +444,8 @@ void grt__stack_fork_child(void)
 	for (uint32_t i = 0; i < nclasses; i++) {
 		classes[i].warm = classes[i].cold = classes[i].chains = NULL;
 		classes[i].nwarm = 0;
+		if (classes[i].chunk != classes[i].chunk_end)
+			grt__os_free(classes[i].chunk, (size_t)(classes[i].chunk_end - classes[i].chunk));
 		classes[i].chunk = classes[i].chunk_end = NULL;
 		classes[i].next_regions = 1;
 	}

@@ -41,6 +41,7 @@ void grt__stack_prefetch_join(const struct g *gp);
 void grt__stack_trim(struct g *self);
 /* Plain guarded memory for an M: [guard | size]; lowest usable address or NULL. */
 void *grt__stack_plain(size_t size);
+void grt__stack_plain_free(void *stack, size_t size);
 void grt__stack_make_executable(void);
 /* The child of fork: pools of the other Ps and all chunks are forgotten. */
 void grt__stack_fork_child(void);

@@ -25,7 +25,14 @@
 /* A slice as short as the kernel's own: tasks that spin for each other in user code (redis's io-threads, OpenMP with more tasks
  * than Ps) lose a whole slice at each hand-over, and under the kernel that is 3 to 4 ms. Go's 10 ms made redis 4 times slower. */
 enum { SLICE_NS = 4000000, URGENT_SLICE_NS = 1000000, PREEMPT_TRIES = 64, PREEMPT_AGAIN_NS = 100000 };
-enum { FIRST_LOOK_NS = 20000, LAST_LOOK_NS = 4000000, URGENT_LOOK_NS = 500000, SYSMON_STACK = 128 << 10 };
+enum {
+	TRIAL_STACK = 4096,
+	FIRST_LOOK_NS = 20000,
+	LAST_LOOK_NS = 4000000,
+	URGENT_LOOK_NS = 500000,
+	SYSMON_STACK = 128 << 10
+};
+enum { M_RETRY_NS = 100000000, NO_BELL_NS = 20000000 };
 
 void (*grt__schedtrace_hook)(int64_t now);
 int64_t grt__schedtrace_next = GRT_FOREVER; /* when the hook wants to run again */
@@ -34,6 +41,7 @@ static struct {
 	uint32_t verdict; /* futex: 0 wait, 1 proved, 2 failed */
 	const char *why;
 	char *stack;
+	int tid;
 } birth;
 
 static struct m sysmon_m; /* for the signal entry: FS base of this thread finds a g0 that is never scheduled */
@@ -86,7 +94,7 @@ static bool asleep_in_user_code(struct m *mp)
 static bool retake_running(struct p *pp, struct m *mp, uint64_t word)
 {
 	uint64_t retaking = P_WORD(P_RETAKING, mp->id, P_SEQ(word));
-	if (!grt__os.membarrier || !grt_cas(&pp->word, word, retaking))
+	if (!grt_cas(&pp->word, word, retaking))
 		return false;
 	grt__os_membarrier();
 	/* Either the M entered before the barrier, then its count is visible; or it enters after, then it sees RETAKING. */
@@ -185,12 +193,28 @@ static bool rouse(int64_t now)
 
 /* ---- sleeping ---- */
 
+/* ppoll is refused (seccomp): short sleeps with the runtime's signal let through, and a look at the descriptors after each. A signal
+ * that comes before the sleep ends none, so it costs a sleep. */
+static long wait_without_ppoll(struct pollfd *fds, long n, int64_t deadline, uint64_t mask)
+{
+	int64_t left = deadline - grt__nanotime();
+	struct timespec ts = {0, left < LAST_LOOK_NS ? left < 0 ? 0 : (long)left : LAST_LOOK_NS};
+	uint64_t all = ~0ull;
+	grt__sys_sigprocmask(SIG_SETMASK, &mask, NULL);
+	grt__sys2(SYS_nanosleep, &ts, NULL);
+	grt__sys_sigprocmask(SIG_SETMASK, &all, NULL);
+	return grt__sys3(SYS_poll, fds, n, 0);
+}
+
 static void wait_until(int64_t deadline)
 {
 	uint64_t mask = ~(1ull << (GRT_SIGRT - 1) | grt__signal_urgent_bit()), all = ~0ull;
 	struct timespec ts, *tsp = NULL;
 	/* negative ones are left out */
 	struct pollfd fds[] = {{.fd = grt__signal_bell_fd(), .events = POLLIN}, {.fd = grt__clock_fd(), .events = POLLIN}};
+	bool no_bell = fds[0].fd < 0; /* no descriptor to be had: look for signals from time to time */
+	if (no_bell && deadline == GRT_FOREVER)
+		deadline = grt__nanotime() + NO_BELL_NS;
 	if (deadline != GRT_FOREVER) {
 		int64_t left = deadline - grt__nanotime();
 		if (left <= 0)
@@ -200,9 +224,13 @@ static void wait_until(int64_t deadline)
 		tsp = &ts;
 	}
 	long r = grt__sys5(SYS_ppoll, fds, GRT_COUNT(fds), tsp, &mask, 8);
+	if (grt_unlikely(r == -EPERM || r == -ENOSYS))
+		r = wait_without_ppoll(fds, GRT_COUNT(fds), deadline, mask);
 	/* The program's handler for SIGURG may have come meanwhile, and its signal been put off, which leaves a mask behind. */
 	if (r == -EINTR && mask != ~(1ull << (GRT_SIGRT - 1)))
 		grt__sys_sigprocmask(SIG_SETMASK, &all, NULL);
+	if (no_bell)
+		grt__signal_bell(0);
 	if (r <= 0)
 		return;
 	if (fds[0].revents)
@@ -222,15 +250,21 @@ static bool anything_moved(void)
 	return false;
 }
 
+/* No M was to be had (RLIMIT_NPROC, a limit of the cgroup's, memory): when sysmon tries again, and how long it waits then. */
+static int64_t m_retry, m_pause;
+
 static void sleep_deep(void)
 {
 	grt_store_seqcst(&sched.sysmon_asleep, 1);
 	grt__os_membarrier(); /* pairs with the compiler barrier of those who queue work without an atomic exchange */
 	int64_t now = grt__nanotime(), promise = grt_load_seqcst(&sched.promised);
-	if (grt__work_waits() || grt_load_seqcst(&sched.want_m) || promise <= now) {
+	bool m_wanted = grt_load_seqcst(&sched.want_m);
+	if (grt__work_waits() || (m_wanted && m_retry <= now) || promise <= now) {
 		grt_store_seqcst(&sched.sysmon_asleep, 0);
 		return;
 	}
+	if (m_wanted && m_retry < promise)
+		promise = m_retry;
 	wait_until(promise < grt__schedtrace_next ? promise : grt__schedtrace_next);
 	grt_store_seqcst(&sched.sysmon_asleep, 0);
 }
@@ -253,11 +287,12 @@ static void keep_promise(int64_t now)
 }
 
 /* An M was wanted when none was idle. One at a time: the last one may not have reached its P yet. */
-static void make_m(void)
+static void make_m(int64_t now)
 {
-	if (grt_load_acquire(&sched.m_starting))
+	if (grt_load_acquire(&sched.m_starting) || now < m_retry)
 		return;
 	grt_store_seqcst(&sched.want_m, 0);
+	grt_store_relaxed(&sched.m_refused, 0);
 	if (!grt_load_seqcst(&sched.npidle))
 		return;
 	if (grt_load_relaxed(&sched.nmidle)) {
@@ -267,9 +302,16 @@ static void make_m(void)
 	/* An M born while credentials change would keep its maker's old ones. */
 	bool held = grt__broadcast_hold();
 	grt_store_seqcst(&sched.m_starting, 1);
-	if (!held || !grt__m_new()) {
+	if (held && grt__m_new()) {
+		m_retry = m_pause = 0;
+	} else {
 		grt_store_seqcst(&sched.m_starting, 0);
-		grt_store_seqcst(&sched.want_m, 1); /* no memory or no thread to be had: again at the next look */
+		grt_store_seqcst(&sched.want_m, 1);
+		if (held) { /* no memory or no thread to be had: the tasks go on with the Ms there are */
+			m_pause = m_pause ? m_pause * 2 < M_RETRY_NS ? m_pause * 2 : M_RETRY_NS : LAST_LOOK_NS / 4;
+			m_retry = now + m_pause;
+			grt_store_relaxed(&sched.m_refused, 1);
+		}
 	}
 	if (held)
 		grt__broadcast_release();
@@ -306,7 +348,7 @@ static void loop(void)
 		if (now >= grt__schedtrace_next && grt__schedtrace_hook)
 			grt__schedtrace_hook(now);
 		if (grt_load_relaxed(&sched.want_m))
-			make_m();
+			make_m(now);
 		keep_promise(now);
 		bool moved = anything_moved();
 		bool waits = work_or_timer_waits(now), acted = waits && rouse(now);
@@ -333,13 +375,32 @@ static void loop(void)
 
 /* ---- birth ---- */
 
+static void exit_at_once(void *arg)
+{
+	(void)arg;
+	for (;;)
+		grt__sys1(SYS_exit, 0);
+}
+
+/* Natively the first pthread_create needs one kernel thread, tasks need sysmon and later an M: if only one was to be had, a task could
+ * wait for ever. So one more is made for a moment, on the far end of sysmon's stack. */
+static bool room_for_an_m(void)
+{
+	static int32_t tid, gone;
+	return grt__clone_thread(birth.stack + TRIAL_STACK, (uintptr_t)grt__thread_pointer(), &tid, exit_at_once, NULL,
+	                         &gone) > 0;
+}
+
 static void *sysmon_main(void *arg)
 {
 	/* The runtime's signal too: outside of ppoll it stays pending, so that a wake-up between the last look and the sleep is not lost. */
 	uint64_t all = ~0ull;
 	struct m *mp = &sysmon_m;
 	grt__sys_sigprocmask(SIG_SETMASK, &all, NULL);
+	birth.tid = grt__sys_gettid();
 	birth.why = grt__tcb_prove(birth.stack, SYSMON_STACK, (void *)sysmon_main);
+	if (!birth.why && !room_for_an_m())
+		birth.why = "no further kernel thread is to be had";
 	if (!birth.why) {
 		mp->p = &grt__no_p;
 		mp->g0.is_g0 = 1;
@@ -349,7 +410,7 @@ static void *sysmon_main(void *arg)
 		grt__self.m = mp;
 		grt__self.crit = 1;
 		grt__self.g = &mp->g0;
-		sched.sysmon_tid = mp->tid = grt__sys_gettid();
+		sched.sysmon_tid = mp->tid = birth.tid;
 	}
 	grt_store_seqcst(&birth.verdict, birth.why ? 2 : 1);
 	grt__os_futex_wake(&birth.verdict, 1);
@@ -370,17 +431,29 @@ int grt__sysmon_start(const char **why)
 		return -ENOMEM;
 	sched.pid = grt__sys_getpid();
 	sched.sysmon_tid = 0;
+	*why = "signals to threads are refused";
+	if (grt__os_tgkill(sched.pid, sched.pid, 0) != 0)
+		goto no_thread;
+	*why = "no kernel thread is to be had";
 	grt__libc.pthread_attr_init(&attr);
 	grt__libc.pthread_attr_setstack(&attr, birth.stack, SYSMON_STACK);
 	grt__libc.pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	int r = grt__libc.pthread_create(&thread, &attr, sysmon_main, NULL);
 	grt__libc.pthread_attr_destroy(&attr);
 	if (r != 0)
-		return -r;
+		goto no_thread;
 	while (grt_load_acquire(&birth.verdict) == 0)
 		grt__os_futex_wait(&birth.verdict, 0, INT64_MAX);
 	*why = birth.why;
-	return birth.why ? -ENOTSUP : 0;
+	if (!birth.why)
+		return 0;
+	/* What counts threads shall have forgotten this one when libc makes the program's; its stack is left to it. */
+	while (grt__os_tgkill(sched.pid, birth.tid, 0) == 0)
+		grt__sys0(SYS_sched_yield);
+	return -ENOTSUP;
+no_thread:
+	grt__stack_plain_free(birth.stack, SYSMON_STACK);
+	return -EAGAIN;
 }
 
 void grt__sysmon_fork_child(void)

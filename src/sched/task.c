@@ -106,6 +106,9 @@ static const struct grt_ctx_last *task_main(void *arg)
 int grt__spawn(const struct grt_spawn *how, unsigned long *pthread)
 {
 	struct g *gp, *self = grt__self.g;
+	/* No kernel thread to be had: what libc would answer. With every M in the kernel the new task might never run. */
+	if (grt_unlikely(grt_load_relaxed(&sched.m_refused)) && !grt_load_relaxed(&sched.nmidle))
+		return -EAGAIN;
 	int r = grt__stack_get(how->stack_size, how->guard_size, how->stack, &gp);
 	if (r < 0)
 		return r;

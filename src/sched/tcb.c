@@ -27,6 +27,7 @@ static struct {
 	uint32_t stackblock; /* found by grt__tcb_prove; size, guardsize, reported_guardsize follow */
 	uint32_t tls_offset; /* db: in struct link_map */
 	uint32_t stack_user; /* in _rtld_global: list of pthreads on user-supplied stacks */
+	uint32_t stack_used; /* and of the others */
 } off;
 
 static size_t tls_size, tls_align;
@@ -90,7 +91,8 @@ static const char *find_offsets(void)
 	    !db_offset(&off.report_events, "pthread_report_events") ||
 	    !db_offset(&off.start_routine, "pthread_start_routine") ||
 	    !db_offset(&off.tls_offset, "link_map_l_tls_offset") ||
-	    !db_offset(&off.stack_user, "rtld_global__dl_stack_user"))
+	    !db_offset(&off.stack_user, "rtld_global__dl_stack_user") ||
+	    !db_offset(&off.stack_used, "rtld_global__dl_stack_used"))
 		return "libc does not describe struct pthread";
 	/* robust_prev, robust_head (24 bytes), cleanup, cleanup_jmp_buf, cancelhandling, flags, first key block */
 	off.robust_prev = off.cancelhandling - 48;
@@ -353,6 +355,18 @@ void grt__dlopen_leave(void)
 	list_lock_drop();
 	if (task)
 		grt__leave();
+}
+
+void grt__tcb_libc_threads(void (*fn)(int tid, void *arg), void *arg)
+{
+	const uint32_t lists[] = {off.stack_used, off.stack_user};
+	list_lock_take();
+	for (int i = 0; i < 2; i++) {
+		struct grt_list *head = (struct grt_list *)(rtld_global + lists[i]);
+		for (struct grt_list *l = head->next; l != head; l = l->next)
+			fn(FIELD((char *)l - off.list, int, tid), arg);
+	}
+	list_lock_drop();
 }
 
 /* A block made or renewed while a dlopen is under way: the library's image is not among ours yet, glibc's own list has it. */

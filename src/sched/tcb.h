@@ -47,6 +47,8 @@ const char *grt__tcb_boot(void);
 /* On a fresh pthread whose stack [lo, lo+size) we supplied: checks every offset against reality. NULL or the reason. */
 const char *grt__tcb_prove(void *stack_lo, size_t stack_size, void *start_routine);
 
+/* Calls fn with the id of each thread in libc's lists: the process's first, and those that libc made. Critical; fn takes no locks. */
+void grt__tcb_libc_threads(void (*fn)(int tid, void *arg), void *arg);
 /* Threads that libc counts in this process. */
 int grt__tcb_live_threads(void);
 

@@ -252,12 +252,17 @@ grt__clone_thread:
 	movq	%rdi, %rsi
 	andq	$-16, %rsi		/* stack */
 	movq	%r9, %r10		/* child_tid */
-	/* VM FS FILES SIGHAND THREAD SYSVSEM SETTLS PARENT_SETTID CHILD_SETTID CHILD_CLEARTID */
-	movl	$0x13d0f00, %edi
+	/* VM FS FILES SIGHAND THREAD SYSVSEM SETTLS PARENT_SETTID CHILD_CLEARTID: libc's own, for those who look at them (seccomp) */
+	movl	$0x3d0f00, %edi
 	movl	$56, %eax
 	syscall
 	testq	%rax, %rax
 	jz	.Lchild
+	cmpl	$-1, %eax		/* EPERM, ENOSYS: clone is refused; libc uses clone3 first */
+	je	.Lclone3
+	cmpl	$-38, %eax
+	je	.Lclone3
+.Lparent:
 	popq	%r13
 	.cfi_adjust_cfa_offset -8
 	.cfi_restore %r13
@@ -265,6 +270,39 @@ grt__clone_thread:
 	.cfi_adjust_cfa_offset -8
 	.cfi_restore %r12
 	ret
+.Lclone3:
+	/* struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, its size, tls */
+	.cfi_remember_state
+	.cfi_adjust_cfa_offset 16
+	.cfi_rel_offset %r12, 8
+	.cfi_rel_offset %r13, 0
+	pushq	%r8
+	.cfi_adjust_cfa_offset 8
+	pushq	$4096
+	.cfi_adjust_cfa_offset 8
+	subq	$4096, %rsi
+	pushq	%rsi
+	.cfi_adjust_cfa_offset 8
+	pushq	$0
+	.cfi_adjust_cfa_offset 8
+	pushq	%rdx
+	.cfi_adjust_cfa_offset 8
+	pushq	%r10
+	.cfi_adjust_cfa_offset 8
+	pushq	$0
+	.cfi_adjust_cfa_offset 8
+	pushq	$0x3d0f00
+	.cfi_adjust_cfa_offset 8
+	movq	%rsp, %rdi
+	movl	$64, %esi
+	movl	$435, %eax
+	syscall
+	testq	%rax, %rax
+	jz	.Lchild
+	addq	$64, %rsp
+	.cfi_adjust_cfa_offset -64
+	jmp	.Lparent
+	.cfi_restore_state
 .Lchild:
 	jmp	grt__ctx_entry		/* calls r12(r13) */
 	.cfi_endproc
