@@ -86,6 +86,10 @@ static inline long grt__sys_sigprocmask(int how, const uint64_t *set, uint64_t *
 long grt__os_futex_wait(uint32_t *word, uint32_t expected, int64_t deadline);
 long grt__os_futex_wake(uint32_t *word, int n);
 
+/* The i-th round of a wait for what another thread does in a moment: spins, then yields, then sleeps, for the other may have a
+ * lower real-time priority than we. */
+void grt__os_pause(unsigned i);
+
 /* membarrier(PRIVATE_EXPEDITED): every other thread of this process has passed a full barrier. */
 void grt__os_membarrier(void);
 

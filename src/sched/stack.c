@@ -273,7 +273,7 @@ int grt__stack_get(size_t size, size_t guard, void *user_stack, struct g **out)
 void grt__stack_put(struct p *pp, struct g *gp)
 {
 	struct class *c = &classes[gp->stack_class];
-	if (pp && pp->nfree_g < P_POOL && is_default(c)) {
+	if (pp && !pp->is_own && pp->nfree_g < P_POOL && is_default(c)) {
 		gp->sched_next = pp->free_g;
 		pp->free_g = gp;
 		pp->nfree_g++;
