@@ -689,8 +689,10 @@ void grt__m_fork_child(struct m *mp)
 	sched.promised = GRT_FOREVER;
 	sched.nleaving = 0;
 	mp->ending = M_GOES_ON;
-	if (mp->own)
+	if (mp->own) {
+		mp->own->started = mp->own->finished = 0;
 		grt__timers_fork_child(mp->own);
+	}
 	mp->tid = grt__sys_gettid();
 	mp->held.ranks = 0;
 	grt__cputime_fork_child(mp);
