@@ -87,23 +87,28 @@ static bool without_sysmon(void)
 	return grt_unlikely(!grt_load_relaxed(&sched.sysmon_tid));
 }
 
-static long sleep_alone(struct m *mp, int64_t deadline)
+static long sleep_alone(struct m *mp, uint32_t *word, uint32_t expected, int64_t deadline)
 {
 	mp->alone = 1;
 	grt_barrier();
 	grt__m_set_mask(mp, grt__signal_alone_mask());
-	long r = grt__os_futex_wait(&mp->park_word, 0, deadline);
+	long r = grt__os_futex_wait(word, expected, deadline);
 	grt__m_set_mask(mp, GRT_MASK_ALL);
 	grt_barrier();
 	mp->alone = 0;
 	return r;
 }
 
+static long sleep_on(struct m *mp, uint32_t *word, uint32_t expected, int64_t deadline)
+{
+	return without_sysmon() ? sleep_alone(mp, word, expected, deadline) : grt__os_futex_wait(word, expected, deadline);
+}
+
 /* False: the deadline passed. */
 static bool wait_note(struct m *mp, int64_t deadline)
 {
 	while (grt_xchg_seqcst(&mp->park_word, 0) == 0) {
-		long r = without_sysmon() ? sleep_alone(mp, deadline) : grt__os_futex_wait(&mp->park_word, 0, deadline);
+		long r = sleep_on(mp, &mp->park_word, 0, deadline);
 		if (r == -ETIMEDOUT && !grt_load_acquire(&mp->park_word))
 			return false;
 	}
@@ -352,17 +357,26 @@ bool grt__m_take_own_p(struct m *mp)
 	return true;
 }
 
-/* The task of the own P parks: what makes it runnable is a note from whoever wakes it, or one of its own timers. */
+void grt__m_look_own(struct m *mp)
+{
+	grt_add_seqcst(&mp->own_word, 1);
+	grt__os_futex_wake(&mp->own_word, 1);
+}
+
+/* The task of the own P parks: what makes it runnable is whoever wakes it, or one of its own timers. Not a note at park_word: one
+ * that came when its reason was seen already would be taken for another later, when the M serves all. */
 static void stop_own(struct m *mp)
 {
 	struct g *gp = mp->lockedg;
 	grt__m_set_mask(mp, GRT_MASK_ALL);
-	while (grt_load_acquire(&gp->status) != G_RUNNABLE && !grt_load_acquire(&mp->ending)) {
+	for (;;) {
+		uint32_t seen = grt_load_acquire(&mp->own_word); /* before the looks: pairs with the add of grt__m_look_own */
 		int64_t next = grt_load_relaxed(&mp->p->timer0);
 		if (next != GRT_FOREVER)
 			next = grt__timers_run(mp->p, grt__nanotime());
-		if (grt_load_acquire(&gp->status) != G_RUNNABLE)
-			wait_note(mp, next);
+		if (grt_load_acquire(&gp->status) == G_RUNNABLE || grt_load_acquire(&mp->ending))
+			return;
+		sleep_on(mp, &mp->own_word, seen, next);
 	}
 }
 
@@ -614,7 +628,7 @@ void grt__m_discard(struct g *gp)
 {
 	struct m *mp = gp->lockedm;
 	grt_store_release(&mp->ending, M_ENDS);
-	grt__m_wake(mp);
+	grt__m_look_own(mp);
 }
 
 void grt__m_boot_main(void)

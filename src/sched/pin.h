@@ -9,7 +9,7 @@
  * A pinned task is run by the kernel's scheduler, which alone knows what its priority, its nice value and its CPUs mean beside those
  * of other threads: its M has a P of its own, not one of the GOMAXPROCS, and gives the one that it had to the others. Nobody takes
  * that P away (it is in no list), nothing is queued on it, and its task is not preempted. When the task parks, its M sleeps until
- * the task is runnable again (grt__ready sends it a note) or the first of the P's timers, which are the task's own. Rejected: to
+ * the task is runnable again (grt__ready tells it) or the first of the P's timers, which are the task's own. Rejected: to
  * let it compete for a P as the others do. Real-time tasks then ran in the order of our queues, one with a high nice value kept
  * others from running while the kernel did not let it run, and each switch from or to a pinned task woke a kernel thread.
  *

@@ -626,7 +626,7 @@ void grt__ready(struct g *gp)
 	if (grt_unlikely(gp->own_p)) { /* its M sleeps in the kernel, which puts it in its place among the others */
 		struct m *lm = gp->lockedm;
 		grt_store_release(&gp->status, G_RUNNABLE); /* pairs with the look of stop_own */
-		grt__m_wake(lm);
+		grt__m_look_own(lm);
 		return;
 	}
 	grt_store_relaxed(&gp->status, G_RUNNABLE);

@@ -130,6 +130,8 @@ static inline void grt__m_came_in(struct m *mp)
 }
 /* Critical, on mp: its task is run by the kernel from here on, on mp's own P. False: no memory. */
 bool grt__m_take_own_p(struct m *mp);
+/* Any thread: mp's own P has a timer less or more, its task is runnable, or its maker gave it up. */
+void grt__m_look_own(struct m *mp);
 /* Task, not critical: an M for gp alone, which never ran and is not queued: asleep, a clone of the caller's kernel thread. gp is
  * pinned to it. 0 or -EAGAIN. */
 int grt__m_new_for(struct g *gp);

@@ -168,7 +168,7 @@ void grt__timers_clock_set(void)
 		if (!pp || grt_load_relaxed(&pp->timer0) == GRT_FOREVER)
 			continue;
 		clock_set(pp);
-		grt__m_wake(mp); /* it sleeps until the old time, perhaps */
+		grt__m_look_own(mp); /* it sleeps until the old time, perhaps */
 	}
 }
 
