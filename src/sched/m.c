@@ -546,7 +546,7 @@ static struct m *m_prepare(void)
 	struct m *mp = m_reuse();
 	if (mp)
 		return m_make_block(mp) ? mp : NULL;
-	if ((mp = m_alloc()))
+	if (grt_load_relaxed(&sched.nm) < MAX_MS && (mp = m_alloc()))
 		m_init(mp);
 	return mp;
 }
@@ -574,8 +574,6 @@ static bool m_start(struct m *mp)
 
 struct m *grt__m_new(void)
 {
-	if (sched.nm_live >= MAX_MS)
-		grt__throw("thread exhaustion: the process needs more than %d kernel threads", MAX_MS);
 	struct m *mp = m_prepare();
 	return mp && m_start(mp) ? mp : NULL;
 }
@@ -596,8 +594,6 @@ static void hold_broadcasts(void)
 int grt__m_new_for(struct g *gp)
 {
 	uint64_t all = ~0ull, was;
-	if (sched.nm_live >= MAX_MS)
-		return -EAGAIN;
 	grt__enter();
 	struct m *mp = m_prepare();
 	if (mp && !own_p(mp)) {

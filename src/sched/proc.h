@@ -21,7 +21,7 @@
 
 #include "sched/sched.h"
 
-enum { MAX_PROCS = 1024, MAX_MS = 10000 };
+enum { MAX_PROCS = 1024, MAX_MS = 0xffffff /* P_WORD has room for no more; the kernel's limits are lower */ };
 
 /* First in, first out, linked by sched_next. */
 struct gqueue {
