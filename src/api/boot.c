@@ -161,7 +161,7 @@ void grt__fork_child(void)
 	boot_pid = grt__sys_getpid();
 	grt__self.attention = 0;
 	if (mp->p == &grt__no_p || mp->p->word != mp->running_word) /* the parent's sysmon had it */
-		grt__p_bind(mp, grt__sched.allp[0]);
+		grt__p_bind(mp, gp->own_p ? mp->own : grt__sched.allp[0]);
 	grt__m_fork_child(mp);
 	gp->m = mp;
 	mp->curg = gp;

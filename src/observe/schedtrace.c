@@ -34,8 +34,8 @@ static void print_m(struct grt_out *o, const struct m *mp)
 {
 	const struct p *pp = grt_load_relaxed(&mp->p);
 	uint64_t word = pp ? grt_load_relaxed(&pp->word) : 0;
-	bool held =
-		pp && pp != &grt__no_p && P_STATUS(word) != P_IDLE && P_MID(word) == mp->id; /* else it was taken away */
+	bool held = pp && pp != &grt__no_p && !pp->is_own && P_STATUS(word) != P_IDLE &&
+	            P_MID(word) == mp->id; /* else it was taken away */
 	const struct grt_tls *cur = grt_load_relaxed(&mp->cur);
 	grt__out(
 		o,

@@ -42,6 +42,18 @@ long grt__os_futex_wake(uint32_t *word, int n)
 	return grt__sys3(SYS_futex, word, FUTEX_WAKE_PRIVATE, n);
 }
 
+void grt__os_pause(unsigned i)
+{
+	struct timespec pause = {0, 50000};
+	grt__cpu_relax();
+	if (i % 128 != 127)
+		return;
+	if (i < 128 * 16)
+		grt__sys0(SYS_sched_yield);
+	else
+		grt__sys2(SYS_nanosleep, &pause, NULL);
+}
+
 /* The call itself was refused: no such call here, or a filter's answer; not one of the errors that it has of its own. */
 static bool refused(long r)
 {

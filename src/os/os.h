@@ -89,6 +89,10 @@ long grt__os_tgkill(int pid, int tid, int sig);
  * membarrier. */
 bool grt__os_membarrier(void);
 
+/* The i-th round of a wait for what another thread does in a moment: spins, then yields, then sleeps, for the other may have a
+ * lower real-time priority than we. */
+void grt__os_pause(unsigned i);
+
 /* The kernel's struct sigaction. */
 struct grt_ksigaction {
 	void *handler;

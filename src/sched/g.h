@@ -51,18 +51,20 @@ struct g {
 	uint32_t pin_wanted;        /* atomic: another task asks this one to pin itself */
 	uint8_t internal;
 	uint8_t user_stack;
-	uint8_t pinned; /* owner task */
+	uint8_t pinned; /* owner task, or its maker */
 	uint8_t robust; /* enum grt_robust: the list that is registered for its M; owner task */
 
 	/* ---- fourth line ---- */
 	void *(*fn)(void *);
 	void *arg;
-	char name[16];          /* pthread_setname_np */
-	uint8_t clears_tid;     /* clear_tid is the program's own; owner task */
-	uint8_t slow_block[2];  /* by may_last: the last blocking section of that kind lost its P; predicts the next */
-	uint8_t has_altstack;   /* altstack_size may not be 0: a birth need not look at its cold line */
-	uint8_t suspended;      /* in a call with a mask of its own: signal.c; owner task */
-	uint8_t suspend_kick;   /* the runtime's signal came meanwhile */
+	char name[16];         /* pthread_setname_np */
+	uint8_t clears_tid;    /* clear_tid is the program's own; owner task */
+	uint8_t slow_block[2]; /* by may_last: the last blocking section of that kind lost its P; predicts the next */
+	uint8_t has_altstack;  /* altstack_size may not be 0: a birth need not look at its cold line */
+	uint8_t suspended;     /* in a call with a mask of its own: signal.c; owner task */
+	uint8_t suspend_kick;  /* the runtime's signal came meanwhile */
+	uint8_t own_p;   /* run by the kernel's scheduler, on its M's own P (pin.h); written by the task, or its maker */
+	uint8_t rt_prio; /* atomic: its kernel thread's real-time priority as of the last change, or 0 */
 	uint64_t wait_since;    /* sched.coarse when it parked */
 	uint64_t syscalls;      /* blocking sections entered; statistics */
 	uint64_t dtv_static;    /* tcb.c: while its DTV is of this generation it has no dynamic TLS; DTV_ANY: unknown */
@@ -96,16 +98,19 @@ struct g {
 	void *task_local; /* api/ */
 };
 
-enum m_flags { M_SPINNING = 1 };
+/* lockedg is dead: what happens to the M as soon as it is on g0. */
+enum m_ending { M_GOES_ON, M_ENDS, M_SERVES_ALL };
 
 struct m {
-	struct grt_tls *cur;   /* atomic: grt__self of whatever runs on this M now; pairs with sysmon's retake */
-	struct p *p;           /* owner M; &grt__no_p when it has none */
+	struct grt_tls *cur; /* atomic: grt__self of whatever runs on this M now; pairs with sysmon's retake */
+	struct p *p;         /* owner M; &grt__no_p when it has none */
+	struct p *own;       /* P of the task that is pinned here (pin.h); made once; atomic: release, for those who sum */
 	uint64_t running_word; /* what p->word is while this M runs it; owner M */
 	struct g *curg;        /* task that it runs, or NULL on g0; owner M writes, others read as a hint */
 	struct g g0;           /* the scheduler's own context */
 	struct p *nextp;       /* P handed over while asleep; published by park_word */
 	uint32_t park_word;    /* atomic: kernel futex, 1: notified */
+	uint32_t own_word;     /* atomic: kernel futex, changed when the task of the own P has to be looked at */
 	uint8_t spinning;      /* counted in sched.nspinning */
 	uint8_t slept; /* since it woke it may be that nobody looks after the timers of idle Ps: pass them on; owner M */
 	uint8_t steal_next; /* sysmon found a stuck runnext: take it; published by park_word */
@@ -116,7 +121,7 @@ struct m {
 	uint8_t
 		ends_with_g; /* the kernel's state of this thread was changed for lockedg: nobody else may have it; owner M */
 	uint8_t alone;   /* asleep with the only task's mask, no lock held (m.c); owner M */
-	uint8_t ending;  /* lockedg is dead: the thread ends as soon as it is on g0; owner M */
+	uint8_t ending;  /* atomic: enum m_ending; owner M, or the maker of a task that never ran */
 	struct m *sched_next; /* idle list; sched lock */
 	struct m *all_next;   /* all Ms, never unlinked */
 	char *gsignal;        /* alternate stack on which every handler of ours starts */
@@ -126,9 +131,9 @@ struct m {
 	uint64_t last_wake;       /* cycle counter of the last time it woke another M */
 	struct grt_ctx_last last; /* where a task that ends goes on; owner M */
 	struct g *picked;         /* handed from a task's pick to this M's g0: a task locked to another M */
-	uint8_t retaken;          /* sysmon took its P away and it may be in user code; sysmon sets, owner M clears */
-	int64_t seen_cpu;         /* sysmon: thread CPU time at its last look */
-	struct g *counted;        /* cputime.h: whose time the thread's clock counts since counted_at, or NULL; owner M */
+	uint8_t retaken;   /* atomic: sysmon took its P away and it may be in user code; sysmon sets, owner M clears */
+	int64_t seen_cpu;  /* sysmon: thread CPU time at its last look */
+	struct g *counted; /* cputime.h: whose time the thread's clock counts since counted_at, or NULL; owner M */
 	int64_t counted_at;
 	uint32_t broadcast_seen; /* atomic: last broadcast that this thread has run */
 };
@@ -158,6 +163,7 @@ struct p {
 	struct m *m;         /* back link; valid while running or in a system call */
 	struct p *idle_next; /* sched lock */
 	uint8_t retire;      /* atomic: enum p_retire; sched lock writes */
+	uint8_t is_own;      /* some M's own: in no list, never taken, no tasks queued; constant */
 
 	GRT_ALIGNED(GRT_CACHE_LINE) struct grt_lock timers_lock;
 	struct grt_timer **timers; /* timers lock: 4-ary heap */

@@ -1,4 +1,5 @@
 #include "os/os.h"
+#include "sched/broadcast.h"
 #include "sched/cputime.h"
 #include "sched/proc.h"
 #include "sched/signal.h"
@@ -86,23 +87,28 @@ static bool without_sysmon(void)
 	return grt_unlikely(!grt_load_relaxed(&sched.sysmon_tid));
 }
 
-static long sleep_alone(struct m *mp, int64_t deadline)
+static long sleep_alone(struct m *mp, uint32_t *word, uint32_t expected, int64_t deadline)
 {
 	mp->alone = 1;
 	grt_barrier();
 	grt__m_set_mask(mp, grt__signal_alone_mask());
-	long r = grt__os_futex_wait(&mp->park_word, 0, deadline);
+	long r = grt__os_futex_wait(word, expected, deadline);
 	grt__m_set_mask(mp, GRT_MASK_ALL);
 	grt_barrier();
 	mp->alone = 0;
 	return r;
 }
 
+static long sleep_on(struct m *mp, uint32_t *word, uint32_t expected, int64_t deadline)
+{
+	return without_sysmon() ? sleep_alone(mp, word, expected, deadline) : grt__os_futex_wait(word, expected, deadline);
+}
+
 /* False: the deadline passed. */
 static bool wait_note(struct m *mp, int64_t deadline)
 {
 	while (grt_xchg_seqcst(&mp->park_word, 0) == 0) {
-		long r = without_sysmon() ? sleep_alone(mp, deadline) : grt__os_futex_wait(&mp->park_word, 0, deadline);
+		long r = sleep_on(mp, &mp->park_word, 0, deadline);
 		if (r == -ETIMEDOUT && !grt_load_acquire(&mp->park_word))
 			return false;
 	}
@@ -131,11 +137,14 @@ static bool unlink_idle_locked(struct m *mp)
 /* One idle M too many, or the state that the kernel keeps for this thread was a dead task's. */
 GRT_NORETURN static void end(struct m *mp)
 {
-	if (mp->p != &grt__no_p)
+	if (mp->p->is_own)
+		mp->p = &grt__no_p;
+	else if (mp->p != &grt__no_p)
 		grt__handoff_p(grt__p_release(mp));
 	grt__m_set_mask(mp, GRT_MASK_ALL);
 	mp->lockedg = NULL;
-	mp->ending = mp->ends_with_g = 0;
+	mp->ending = M_GOES_ON;
+	mp->ends_with_g = 0;
 	while (mp == &m0) /* its end would be the process's */
 		wait_note(mp, GRT_FOREVER);
 	mp->tid = 0;
@@ -302,11 +311,93 @@ void grt__handoff_p(struct p *pp)
 		grt__sysmon_promise(timer);
 }
 
+/* ---- an M's own P ---- */
+
+static struct p *own_p(struct m *mp)
+{
+	if (!mp->own) {
+		struct p *pp = grt__os_alloc(sizeof *pp);
+		if (!pp)
+			return NULL;
+		pp->id = UINT32_MAX;
+		pp->is_own = 1;
+		pp->timer0 = GRT_FOREVER;
+		grt_lock_init(&pp->timers_lock, GRT_RANK_TIMERS);
+		grt_store_release(&mp->own, pp);
+	}
+	return mp->own;
+}
+
+/* mp's P goes to the others: it runs a task, or is in a blocking section (then a handler asks); or sysmon has the P already. */
+static void give_up_p(struct m *mp)
+{
+	struct p *pp = mp->p;
+	uint64_t word;
+	mp->p = &grt__no_p;
+	grt__m_came_in(mp);
+	if (pp == &grt__no_p)
+		return;
+	do {
+		word = grt_load_relaxed(&pp->word);
+		if (P_STATUS(word) == P_IDLE || P_MID(word) != mp->id || P_SEQ(word) != P_SEQ(mp->running_word))
+			return;
+	} while (!grt_cas(&pp->word, word, P_WORD(P_IDLE, 0, P_SEQ(word) + 1)));
+	grt__handoff_p(pp);
+}
+
+bool grt__m_take_own_p(struct m *mp)
+{
+	struct p *pp = own_p(mp);
+	if (!pp)
+		return false;
+	give_up_p(mp);
+	grt__p_bind(mp, pp);
+	if (grt__self.in_block)
+		grt_store_release(&pp->word, P_WORD(P_SYSCALL, mp->id, P_SEQ(mp->running_word)));
+	return true;
+}
+
+void grt__m_look_own(struct m *mp)
+{
+	grt_add_seqcst(&mp->own_word, 1);
+	grt__os_futex_wake(&mp->own_word, 1);
+}
+
+/* The task of the own P parks: what makes it runnable is whoever wakes it, or one of its own timers. Not a note at park_word: one
+ * that came when its reason was seen already would be taken for another later, when the M serves all. */
+static void stop_own(struct m *mp)
+{
+	struct g *gp = mp->lockedg;
+	grt__m_set_mask(mp, GRT_MASK_ALL);
+	for (;;) {
+		uint32_t seen = grt_load_acquire(&mp->own_word); /* before the looks: pairs with the add of grt__m_look_own */
+		int64_t next = grt_load_relaxed(&mp->p->timer0);
+		if (next != GRT_FOREVER)
+			next = grt__timers_run(mp->p, grt__nanotime());
+		if (grt_load_acquire(&gp->status) == G_RUNNABLE || grt_load_acquire(&mp->ending))
+			return;
+		sleep_on(mp, &mp->own_word, seen, next);
+	}
+}
+
+/* Its pinned task has ended, and left nothing behind in the kernel. */
+static void serve_all(struct m *mp)
+{
+	mp->ending = M_GOES_ON;
+	mp->lockedg = NULL;
+	mp->p = &grt__no_p;
+	grt__acquire_idle_p(mp);
+}
+
 /* ---- the loop on g0 ---- */
 
 /* The M is pinned to a task that is not running: wait until another M hands over a P for it. */
 static void stop_locked(struct m *mp)
 {
+	if (mp->p->is_own) {
+		stop_own(mp);
+		return;
+	}
 	if (mp->p != &grt__no_p)
 		grt__handoff_p(grt__p_release(mp));
 	grt__m_set_mask(mp, GRT_MASK_ALL);
@@ -327,11 +418,16 @@ void grt__m_loop(struct m *mp)
 {
 	for (;;) {
 		struct g *gp;
-		if (mp->ending)
+		if (grt_load_acquire(&mp->ending) == M_ENDS)
 			end(mp);
-		if (mp->lockedg && !without_sysmon()) { /* alone there is no other M to keep time and hand over a P */
+		if (mp->ending == M_SERVES_ALL)
+			serve_all(mp);
+		if (mp->lockedg &&
+		    (mp->p->is_own || !without_sysmon())) { /* alone there is no other M to keep time and hand over a P */
 			grt_assert(!mp->picked);
 			stop_locked(mp);
+			if (grt_load_acquire(&mp->ending))
+				continue;
 			gp = mp->lockedg;
 		} else {
 			gp = mp->picked;
@@ -386,8 +482,12 @@ static void m_main(void *arg)
 	mp->kmask = 0;
 	grt__m_set_mask(mp, GRT_MASK_ALL);
 	set_gsignal(mp);
-	grt__acquire_idle_p(mp);
-	grt_store_release(&sched.m_starting, 0);
+	if (mp->lockedg) {
+		grt__p_bind(mp, mp->own);
+	} else {
+		grt__acquire_idle_p(mp);
+		grt_store_release(&sched.m_starting, 0);
+	}
 	grt__m_loop(mp);
 }
 
@@ -442,29 +542,95 @@ static struct m *m_alloc(void)
 	return m_make_block(mp) ? mp : NULL;
 }
 
-struct m *grt__m_new(void)
+/* Memory and thread block for one more M; NULL: none to be had. */
+static struct m *m_prepare(void)
 {
 	struct m *mp = m_reuse();
-	if (mp) {
-		if (!m_make_block(mp))
-			return NULL;
-	} else {
-		if (!(mp = m_alloc()))
-			return NULL;
+	if (mp)
+		return m_make_block(mp) ? mp : NULL;
+	if ((mp = m_alloc()))
 		m_init(mp);
-	}
-	int32_t *in_block = (int32_t *)((char *)mp->g0.tcb + grt__tcb_tid_offset);
-	if (grt__clone_thread(mp->g0.birth.stack_hi, mp->g0.ctx.fs, &mp->tid, m_main, mp, in_block) < 0) {
-		*in_block = 0;
-		/* stays in allm with tid 0: everybody skips it */
-		grt_lock(&sched.lock);
-		sched.nm_live--;
-		mp->sched_next = sched.mdead;
-		sched.mdead = mp;
-		grt_unlock(&sched.lock);
-		return NULL;
-	}
 	return mp;
+}
+
+/* stays in allm with tid 0: everybody skips it */
+static void m_unmake(struct m *mp)
+{
+	grt_lock(&sched.lock);
+	sched.nm_live--;
+	mp->sched_next = sched.mdead;
+	sched.mdead = mp;
+	grt_unlock(&sched.lock);
+}
+
+/* Critical, all signals blocked. */
+static bool m_start(struct m *mp)
+{
+	int32_t *in_block = (int32_t *)((char *)mp->g0.tcb + grt__tcb_tid_offset);
+	if (grt__clone_thread(mp->g0.birth.stack_hi, mp->g0.ctx.fs, &mp->tid, m_main, mp, in_block) >= 0)
+		return true;
+	*in_block = 0;
+	m_unmake(mp);
+	return false;
+}
+
+struct m *grt__m_new(void)
+{
+	if (grt_load_relaxed(&sched.nm_live) >= MAX_MS)
+		grt__throw("thread exhaustion: the process needs more than %d kernel threads", MAX_MS);
+	struct m *mp = m_prepare();
+	return mp && m_start(mp) ? mp : NULL;
+}
+
+/* An M born while credentials change would keep its maker's old ones. Returns critical. */
+static void hold_broadcasts(void)
+{
+	for (;;) {
+		struct timespec pause = {0, 20000};
+		grt__enter();
+		if (grt__broadcast_hold())
+			return;
+		grt__leave(); /* the one that changes them waits for us to do it too */
+		grt__sys2(SYS_nanosleep, &pause, NULL);
+	}
+}
+
+int grt__m_new_for(struct g *gp)
+{
+	uint64_t all = ~0ull, was;
+	if (grt_load_relaxed(&sched.nm_live) >= MAX_MS - SPARE_MS)
+		return -EAGAIN;
+	grt__enter();
+	struct m *mp = m_prepare();
+	if (mp && !own_p(mp)) {
+		m_unmake(mp);
+		mp = NULL;
+	}
+	grt__leave();
+	if (!mp)
+		return -EAGAIN;
+	mp->lockedg = gp;
+	mp->ends_with_g = 1;
+	gp->lockedm = mp;
+	gp->lock_count = gp->pinned = gp->own_p = 1;
+	gp->status = G_IDLE;
+	hold_broadcasts();
+	grt__sys_sigprocmask(SIG_SETMASK, &all, &was);
+	bool ok = m_start(mp);
+	grt__sys_sigprocmask(SIG_SETMASK, &was, NULL);
+	grt__broadcast_release();
+	grt__leave();
+	if (!ok)
+		return -EAGAIN;
+	grt_store_release(&gp->pinned_tid, mp->tid);
+	return 0;
+}
+
+void grt__m_discard(struct g *gp)
+{
+	struct m *mp = gp->lockedm;
+	grt_store_release(&mp->ending, M_ENDS);
+	grt__m_look_own(mp);
 }
 
 void grt__m_boot_main(void)
@@ -539,6 +705,11 @@ void grt__m_fork_child(struct m *mp)
 	sched.nspinning = sched.nretaken = sched.want_m = sched.m_starting = sched.m_refused = 0;
 	sched.promised = GRT_FOREVER;
 	sched.nleaving = 0;
+	mp->ending = M_GOES_ON;
+	if (mp->own) {
+		mp->own->started = mp->own->finished = 0;
+		grt__timers_fork_child(mp->own);
+	}
 	mp->tid = grt__sys_gettid();
 	mp->held.ranks = 0;
 	grt__cputime_fork_child(mp);

@@ -85,11 +85,8 @@ bool grt__park(struct parker *pk, enum grt_wait why, int64_t deadline)
 
 void grt__park_await(struct parker *pk)
 {
-	for (unsigned i = 0; grt_load_acquire(&pk->state) != PARK_WOKEN; i++) {
-		grt__cpu_relax();
-		if (i % 64 == 63)
-			grt__sys0(SYS_sched_yield);
-	}
+	for (unsigned i = 0; grt_load_acquire(&pk->state) != PARK_WOKEN; i++)
+		grt__os_pause(i);
 	grt_store_relaxed(&pk->state, PARK_RUNNING);
 }
 
@@ -148,10 +145,7 @@ struct m *grt__enter_slow(struct m *mp)
 			}
 			mp->p = &grt__no_p;
 		}
-		if (mp->retaken) {
-			mp->retaken = 0;
-			grt_add_relaxed(&grt__sched.nretaken, -1);
-		}
+		grt__m_came_in(mp);
 		struct g *gp = grt__self.g;
 		if (gp->is_g0) /* the scheduler itself runs without a P for short whiles */
 			return mp;
@@ -170,7 +164,7 @@ void grt__leave_slow(bool act)
 		grt__enter();
 		struct g *gp = grt__self.g;
 		uint8_t due = __atomic_exchange_n(&grt__self.attention, 0, __ATOMIC_RELAXED);
-		if (due & ATTN_PREEMPT) {
+		if (due & ATTN_PREEMPT && !gp->own_p) {
 			struct m *mp = grt__self.m;
 			if (mp->p == &grt__no_p)
 				mp = grt__enter_slow(mp);
@@ -193,6 +187,8 @@ void grt__leave_slow(bool act)
 static void hand_off_or_watch(struct g *gp, struct p *pp, uint64_t syscall_word, bool now)
 {
 	gp->block_start = 0;
+	if (grt_unlikely(pp->is_own))
+		return;
 	if (grt__runq_empty(pp) && !grt_load_relaxed(&grt__sched.globq_size))
 		return;
 	if (now) {

@@ -17,6 +17,7 @@ static void pin_here(struct m *mp, struct g *gp)
 		gp->lock_count++;
 		gp->lockedm = mp;
 		mp->lockedg = gp;
+		gp->own_p = grt__m_take_own_p(mp);
 	}
 	if (mp->tid == grt__sched.pid && gp->tid != mp->tid)
 		grt_store_release(&first_owner, gp);
@@ -124,6 +125,8 @@ bool grt__pin_end(struct m *mp, struct g *gp)
 
 void grt__pin_fork_child(struct m *mp, struct g *gp)
 {
+	if (gp->own_p)
+		grt__p_bind(mp, mp->own);
 	gp->robust = ROBUST_NONE; /* what the parent holds is the parent's */
 	gp->clears_tid = 0;
 	gp->pin_wanted = 0;

@@ -6,6 +6,16 @@
  * meets the wrong kernel thread, and its errors are the kernel's. A task that was never pinned has the state of a clean M;
  * all clean Ms have the same, and sysmon is one that is always there to ask.
  *
+ * A pinned task is run by the kernel's scheduler, which alone knows what its priority, its nice value and its CPUs mean beside those
+ * of other threads: its M has a P of its own, not one of the GOMAXPROCS, and gives the one that it had to the others. Nobody takes
+ * that P away (it is in no list), nothing is queued on it, and its task is not preempted. When the task parks, its M sleeps until
+ * the task is runnable again (grt__ready tells it) or the first of the P's timers, which are the task's own. Rejected: to
+ * let it compete for a P as the others do. Real-time tasks then ran in the order of our queues, one with a high nice value kept
+ * others from running while the kernel did not let it run, and each switch from or to a pinned task woke a kernel thread.
+ *
+ * A task that is born with such state, by inheritance or by its attributes, has a kernel thread that its maker has cloned from its
+ * own and set up, as under glibc (grt__spawn_pinned): so it need not be run by anybody to be made.
+ *
  * Another task is pinned by asking it: pin_wanted and sigpending are set, and wherever it would deliver its directed
  * signals next (signal.c: leaving a critical section, the runtime's signal, the end of a wait that we interrupt) it pins itself
  * first. The asker waits for that, so a change of another thread's state is in force when the call returns, as under glibc.

@@ -155,10 +155,7 @@ static void preempt_now(struct m *mp, struct g *gp, void *uc)
 		    P_SEQ(word) == P_SEQ(mp->running_word) && grt_cas(&mp->p->word, word, mp->running_word))
 			return;
 		mp->p = &grt__no_p;
-		if (mp->retaken) {
-			mp->retaken = 0;
-			grt_add_relaxed(&grt__sched.nretaken, -1);
-		}
+		grt__m_came_in(mp);
 		if (grt__acquire_idle_p(mp))
 			return;
 	}
@@ -229,8 +226,8 @@ void grt__preempt_signal(int sig, siginfo_t *info, void *uc)
 	}
 	uintptr_t pc = grt__uc_pc(uc);
 	/* What was just sent to this thread must meet this task. */
-	if (pending || grt__self.in_block || grt__self.in_vfork || grt__preempt_off || within(&loader, pc) ||
-	    wait_for_libc(mp, pc))
+	if (pending || grt__self.in_block || grt__self.in_vfork || mp->p->is_own || grt__preempt_off ||
+	    within(&loader, pc) || wait_for_libc(mp, pc))
 		;
 	else if (is_runtime(pc))
 		grt__self.attention |= ATTN_PREEMPT;

@@ -520,7 +520,7 @@ static inline void prepare(struct m *mp, struct g *to)
 		grt_barrier(); /* prod's membarrier makes this enough: it sets sigpending, then looks at curg */
 		if (grt_unlikely(grt_load_relaxed(&to->sigpending)))
 			to->tls->attention |= ATTN_SIGNAL;
-		if (grt_unlikely(mp->p->timer0 < grt_load_relaxed(&sched.promised)))
+		if (grt_unlikely(mp->p->timer0 < grt_load_relaxed(&sched.promised)) && !mp->p->is_own)
 			grt__sysmon_promise(mp->p->timer0);
 	} else {
 		mp->curg = NULL;
@@ -636,10 +636,16 @@ static void maybe_wake(struct m *mp, struct p *pp)
 
 void grt__ready(struct g *gp)
 {
+	if (grt_unlikely(gp->own_p)) { /* its M sleeps in the kernel, which puts it in its place among the others */
+		struct m *lm = gp->lockedm;
+		grt_store_release(&gp->status, G_RUNNABLE); /* pairs with the look of stop_own */
+		grt__m_look_own(lm);
+		return;
+	}
 	grt_store_relaxed(&gp->status, G_RUNNABLE);
 	if (grt__self.g && !grt__self.in_vfork && (grt__self.crit || !grt__self.g->is_g0)) {
-		/* On g0, and on a task whose P is gone, there may be no P: then the global queue. */
-		if (grt__self.g->is_g0 && grt__self.m->p == &grt__no_p)
+		/* On g0, and on a task whose P is gone, there may be no P, or one that no other task may use: then the global queue. */
+		if ((grt__self.g->is_g0 && grt__self.m->p == &grt__no_p) || grt__self.m->p->is_own)
 			goto global;
 		struct m *mp = grt__enter();
 		grt__runq_put(mp->p, gp, true);
@@ -655,6 +661,10 @@ global:
 /* Newborns run in the order of their birth, as threads do that the kernel starts: a program may count on it without knowing. */
 void grt__ready_new(struct m *mp, struct g *gp)
 {
+	if (grt_unlikely(mp->p->is_own)) {
+		grt__ready(gp);
+		return;
+	}
 	bool first = grt__runq_empty(mp->p);
 	grt_store_relaxed(&gp->status, G_RUNNABLE);
 	grt__runq_put(mp->p, gp, first);
@@ -667,6 +677,11 @@ void grt__yield(void)
 {
 	struct m *mp = grt__enter();
 	struct g *gp = grt__self.g;
+	if (grt_unlikely(gp->own_p)) {
+		grt__leave();
+		grt__sys0(SYS_sched_yield);
+		return;
+	}
 	struct g *next = successor(mp, gp);
 	if (next == &mp->g0 && !mp->picked && !mp->p->retire &&
 	    !(mp->lockedg && grt__work_waits())) { /* nobody else here: let another kernel thread run if one waits */

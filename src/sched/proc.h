@@ -21,7 +21,8 @@
 
 #include "sched/sched.h"
 
-enum { MAX_PROCS = 1024 };
+/* With fewer than SPARE_MS to the limit no task is born: a program that meets the limit step by step is told so, as by the kernel's. */
+enum { MAX_PROCS = 1024, MAX_MS = 10000, SPARE_MS = 16 };
 
 /* First in, first out, linked by sched_next. */
 struct gqueue {
@@ -123,6 +124,21 @@ void grt__wake_p(struct m *mp);
 void grt__wake_p_stuck(void); /* the M woken may take another P's runnext */
 void grt__m_rank_checks_on(void);
 void grt__m_fork_child(struct m *mp);
+/* sysmon took mp's P away, or nearly; it is back in the runtime. */
+static inline void grt__m_came_in(struct m *mp)
+{
+	if (grt_load_relaxed(&mp->retaken) && grt_xchg_acqrel(&mp->retaken, 0))
+		grt_add_relaxed(&grt__sched.nretaken, -1);
+}
+/* Critical, on mp: its task is run by the kernel from here on, on mp's own P. False: no memory. */
+bool grt__m_take_own_p(struct m *mp);
+/* Any thread: mp's own P has a timer less or more, its task is runnable, or its maker gave it up. */
+void grt__m_look_own(struct m *mp);
+/* Task, not critical: an M for gp alone, which never ran and is not queued: asleep, a clone of the caller's kernel thread. gp is
+ * pinned to it. 0 or -EAGAIN. */
+int grt__m_new_for(struct g *gp);
+/* The same gp, which shall not run after all; it may be freed. */
+void grt__m_discard(struct g *gp);
 /* Takes an idle P for mp. */
 bool grt__acquire_idle_p(struct m *mp);
 void grt__p_bind(struct m *mp, struct p *pp);

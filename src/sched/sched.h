@@ -213,6 +213,11 @@ struct grt_spawn {
  * 0 or -EAGAIN (nothing leaked). */
 int grt__spawn(const struct grt_spawn *how, unsigned long *pthread);
 
+/* The same for a task that is pinned from birth (pin.h), to a clone of the caller's kernel thread. setup, which is called in between,
+ * may change that thread's state; 0 or -errno, with which nothing is made. */
+int grt__spawn_pinned(const struct grt_spawn *how, int (*setup)(struct g *gp, void *arg), void *arg,
+                      unsigned long *pthread);
+
 /* Task. Pins the task to its M, and the M to the task, until as many unlocks. */
 void grt__lock_os_thread(void);
 void grt__unlock_os_thread(void);

@@ -379,7 +379,7 @@ int grt__stack_get(size_t size, size_t guard, void *user_stack, struct g **out)
 void grt__stack_put(struct p *pp, struct g *gp)
 {
 	struct class *c = &classes[gp->stack_class];
-	if (pp && is_default(c) && (!pp->free_g || pp->free_g->stack_class == gp->stack_class)) {
+	if (pp && !pp->is_own && is_default(c) && (!pp->free_g || pp->free_g->stack_class == gp->stack_class)) {
 		p_put(pp, gp);
 		return;
 	}

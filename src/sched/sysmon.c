@@ -102,11 +102,12 @@ static bool retake_running(struct p *pp, struct m *mp, uint64_t word)
 		grt_cas(&pp->word, retaking, word);
 		return false;
 	}
-	if (!mp->retaken) {
-		mp->retaken = 1;
+	if (!grt_xchg_acqrel(&mp->retaken, 1))
 		grt_add_relaxed(&sched.nretaken, 1);
-	}
-	return grt_cas(&pp->word, retaking, P_WORD(P_IDLE, 0, P_SEQ(word) + 1));
+	if (grt_cas(&pp->word, retaking, P_WORD(P_IDLE, 0, P_SEQ(word) + 1)))
+		return true;
+	grt__m_came_in(mp);
+	return false;
 }
 
 /* One P. True if something was done. */

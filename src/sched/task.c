@@ -103,16 +103,10 @@ static const struct grt_ctx_last *task_main(void *arg)
 	return end_task(grt__self.g);
 }
 
-int grt__spawn(const struct grt_spawn *how, unsigned long *pthread)
+/* Everything but the start. Critical, mp is the caller's. */
+static void make_task(struct m *mp, struct g *gp, const struct grt_spawn *how)
 {
-	struct g *gp, *self = grt__self.g;
-	/* No kernel thread to be had: what libc would answer. With every M in the kernel the new task might never run. */
-	if (grt_unlikely(grt_load_relaxed(&sched.m_refused)) && !grt_load_relaxed(&sched.nmidle))
-		return -EAGAIN;
-	int r = grt__stack_get(how->stack_size, how->guard_size, how->stack, &gp);
-	if (r < 0)
-		return r;
-	struct m *mp = grt__enter();
+	struct g *self = grt__self.g;
 	new_id(mp, gp);
 	mp->p->started++;
 	grt__tcb_set_tid(gp, gp->tid);
@@ -138,7 +132,7 @@ int grt__spawn(const struct grt_spawn *how, unsigned long *pthread)
 	gp->lock_count = 0;
 	gp->pinned_tid = 0;
 	gp->pin_wanted = 0;
-	gp->pinned = gp->robust = gp->clears_tid = 0;
+	gp->pinned = gp->robust = gp->clears_tid = gp->own_p = gp->rt_prio = 0;
 	gp->wait_why = WAIT_NONE;
 	if (grt_unlikely(grt_load_relaxed(&grt__cputime_counts)))
 		gp->cputime = 0;
@@ -146,11 +140,59 @@ int grt__spawn(const struct grt_spawn *how, unsigned long *pthread)
 	gp->park.state = PARK_RUNNING;
 	gp->birth.fn = task_main;
 	grt__ctx_make(&gp->ctx, &gp->birth);
+}
+
+/* No kernel thread to be had: what libc would answer. With every M in the kernel the new task might never run. */
+static bool no_more_ms(void)
+{
+	if (grt_load_relaxed(&sched.m_refused) && !grt_load_relaxed(&sched.nmidle))
+		return true;
+	return grt_load_relaxed(&sched.nm_live) >= MAX_MS - SPARE_MS && !grt_load_relaxed(&sched.nmidle);
+}
+
+int grt__spawn(const struct grt_spawn *how, unsigned long *pthread)
+{
+	struct g *gp;
+	if (grt_unlikely(no_more_ms()))
+		return -EAGAIN;
+	int r = grt__stack_get(how->stack_size, how->guard_size, how->stack, &gp);
+	if (r < 0)
+		return r;
+	struct m *mp = grt__enter();
+	make_task(mp, gp, how);
 	if (pthread)
 		*pthread = (unsigned long)gp->tcb;
 	grt__ready_new(mp, gp);
 	grt__leave();
 	return 0;
+}
+
+int grt__spawn_pinned(const struct grt_spawn *how, int (*setup)(struct g *gp, void *arg), void *arg,
+                      unsigned long *pthread)
+{
+	struct g *gp;
+	int r = grt__stack_get(how->stack_size, how->guard_size, how->stack, &gp);
+	if (r < 0)
+		return r;
+	struct m *mp = grt__enter();
+	make_task(mp, gp, how);
+	grt__leave();
+	if ((r = grt__m_new_for(gp)) == 0 && (r = setup(gp, arg)) < 0)
+		grt__m_discard(gp);
+	mp = grt__enter();
+	if (r == 0) {
+		if (pthread)
+			*pthread = (unsigned long)gp->tcb;
+		grt__ready(gp);
+	} else {
+		gp->lockedm = NULL;
+		gp->own_p = 0;
+		gp->status = G_DEAD;
+		mp->p->finished++;
+		grt__stack_put(mp->p, gp);
+	}
+	grt__leave();
+	return r;
 }
 
 void grt__task_init_main(struct g *gp)
@@ -174,6 +216,11 @@ static uint64_t tasks_alive(void)
 	uint64_t n = 0;
 	for (uint32_t i = 0; i < sched.nallp; i++)
 		n += grt_load_relaxed(&sched.allp[i]->started) - grt_load_relaxed(&sched.allp[i]->finished);
+	for (struct m *mp = grt_load_acquire(&sched.allm); mp; mp = mp->all_next) {
+		const struct p *pp = grt_load_acquire(&mp->own);
+		if (pp)
+			n += grt_load_relaxed(&pp->started) - grt_load_relaxed(&pp->finished);
+	}
 	return n;
 }
 
@@ -236,10 +283,14 @@ static struct g *claim_joiner(struct m *mp, struct g *gp)
 static const struct grt_ctx_last *last_switch(struct m *mp, struct g *gp)
 {
 	if (mp->lockedg) {
+		/* In the first two cases it keeps its lockedg until it is on g0: nobody is switched to directly. */
 		if (grt__pin_end(mp, gp))
-			mp->ending = 1; /* keeps its lockedg until it is on g0: nobody is switched to directly */
+			mp->ending = M_ENDS;
+		else if (gp->own_p)
+			mp->ending = M_SERVES_ALL;
 		else
 			mp->lockedg = NULL;
+		gp->own_p = 0;
 		gp->lockedm = NULL;
 	}
 	struct g *jg = claim_joiner(mp, gp);
@@ -318,12 +369,8 @@ static void join_expired(struct grt_timer *t)
 /* The task died, or is about to: its successor publishes that in a moment. */
 static void await_done(struct g *gp)
 {
-	for (unsigned i = 0; grt_load_acquire(&gp->join_state) != JOIN_DONE; i++) {
-		if (i < 100)
-			grt__cpu_relax();
-		else
-			grt__sys0(SYS_sched_yield);
-	}
+	for (unsigned i = 0; grt_load_acquire(&gp->join_state) != JOIN_DONE; i++)
+		grt__os_pause(i);
 }
 
 /* Waits until gp is about to die. 0, -ETIMEDOUT, -EINTR (interrupted: look again), -EAGAIN (its state changed first). */

@@ -118,11 +118,8 @@ bool grt__timer_stop(struct grt_timer *t)
 		stopped = true;
 	}
 	grt_unlock(&pp->timers_lock);
-	for (unsigned i = 0; grt_load_acquire(&t->firing); i++) { /* pairs with the release in grt__timers_run */
-		grt__cpu_relax();
-		if (i % 128 == 127)
-			grt__sys0(SYS_sched_yield);
-	}
+	for (unsigned i = 0; grt_load_acquire(&t->firing); i++) /* pairs with the release in grt__timers_run */
+		grt__os_pause(i);
 	grt__leave();
 	return stopped;
 }
@@ -147,22 +144,32 @@ int64_t grt__timers_run(struct p *pp, int64_t now)
 	return next;
 }
 
+static void clock_set(struct p *pp)
+{
+	grt_lock(&pp->timers_lock);
+	for (uint32_t k = 0; k < pp->ntimers; k++)
+		if (pp->timers[k]->real)
+			pp->timers[k]->when = grt__deadline_mono(pp->timers[k]->real);
+	for (uint32_t k = pp->ntimers; k-- > 0;)
+		sift_down(pp, k);
+	note_first(pp);
+	grt_unlock(&pp->timers_lock);
+}
+
 void grt__timers_clock_set(void)
 {
 	uint32_t n = grt_load_acquire(&grt__sched.nallp);
 	grt_add_seqcst(&grt__clock_sets, 1);
-	for (uint32_t i = 0; i < n; i++) {
-		struct p *pp = grt__sched.allp[i];
-		grt_lock(&pp->timers_lock);
-		for (uint32_t k = 0; k < pp->ntimers; k++)
-			if (pp->timers[k]->real)
-				pp->timers[k]->when = grt__deadline_mono(pp->timers[k]->real);
-		for (uint32_t k = pp->ntimers; k-- > 0;)
-			sift_down(pp, k);
-		note_first(pp);
-		grt_unlock(&pp->timers_lock);
-	}
+	for (uint32_t i = 0; i < n; i++)
+		clock_set(grt__sched.allp[i]);
 	grt__sysmon_promise(grt__timers_earliest());
+	for (struct m *mp = grt_load_acquire(&grt__sched.allm); mp; mp = mp->all_next) {
+		struct p *pp = grt_load_acquire(&mp->own);
+		if (!pp || grt_load_relaxed(&pp->timer0) == GRT_FOREVER)
+			continue;
+		clock_set(pp);
+		grt__m_look_own(mp); /* it sleeps until the old time, perhaps */
+	}
 }
 
 int64_t grt__timers_earliest(void)

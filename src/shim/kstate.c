@@ -8,7 +8,6 @@
 #include "sched/pin.h"
 #include "sched/proc.h"
 #include "sched/task.h"
-#include "sync/futex.h"
 #include <fcntl.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -41,18 +40,40 @@ static int thread_of(struct g *gp, bool change)
 	return tid ? tid : grt__pin_clean_tid();
 }
 
+/* NULL: not one of ours. 0 is the calling one. */
+static struct g *g_of_tid_or_self(pid_t tid)
+{
+	return tid ? grt__g_of_tid(tid) : grt__self.g;
+}
+
+/* After a change of tid's scheduling: waiters are woken in the order of their priorities (sync/futex.c). */
+static void note_priority(struct g *gp, int tid)
+{
+	struct sched_param param = {0};
+	grt__sys2(SYS_sched_getparam, tid, &param);
+	grt_store_relaxed(&gp->rt_prio, (uint8_t)param.sched_priority); /* 0 for all but the real-time policies */
+}
+
 /* The same for what a program takes for the id of a kernel thread. -ESRCH: no such task. */
 static int thread_of_tid(pid_t tid, bool change)
 {
-	struct g *gp = grt__self.g;
-	if (tid != 0) {
-		gp = grt__g_of_tid(tid);
-		if (!gp)
-			return tid >= GRT_TID_FIRST ? -ESRCH : tid;
-	} else if (!gp) {
-		return 0;
-	}
+	struct g *gp = g_of_tid_or_self(tid);
+	if (!gp)
+		return tid >= GRT_TID_FIRST ? -ESRCH : tid;
 	return thread_of(gp, change);
+}
+
+/* A call that changes the scheduling of what the program names by tid (sched_setscheduler and its kin). The result or -errno. */
+static long change_sched(long nr, int tid, long b, long c)
+{
+	struct g *gp = g_of_tid_or_self(tid);
+	int kernel_tid = thread_of_tid(tid, true);
+	if (kernel_tid < 0)
+		return kernel_tid;
+	long r = grt__sys3(nr, kernel_tid, b, c);
+	if (r >= 0 && gp)
+		note_priority(gp, kernel_tid);
+	return r;
 }
 
 /* Of a pthread_t; *foreign: libc's own function must do it. */
@@ -240,13 +261,21 @@ GRT_EXPORT int pthread_getaffinity_np(pthread_t thread, size_t size, cpu_set_t *
 
 /* ---- scheduling ---- */
 
+static long set_sched(pthread_t thread, int tid, long nr, long a, long b)
+{
+	long r = grt__sys3(nr, tid, a, b);
+	if (r >= 0)
+		note_priority(grt__g_of_pthread((void *)thread), tid);
+	return r;
+}
+
 GRT_EXPORT int pthread_setschedparam(pthread_t thread, int policy, const struct sched_param *param)
 {
 	bool foreign;
 	int tid = thread_of_pthread(thread, true, &foreign);
 	if (foreign)
 		return REAL(pthread_setschedparam)(thread, policy, param);
-	return -(int)(tid < 0 ? tid : grt__sys3(SYS_sched_setscheduler, tid, policy, param));
+	return -(int)(tid < 0 ? tid : set_sched(thread, tid, SYS_sched_setscheduler, policy, (long)param));
 }
 
 GRT_EXPORT int pthread_getschedparam(pthread_t thread, int *policy, struct sched_param *param)
@@ -272,7 +301,7 @@ GRT_EXPORT int pthread_setschedprio(pthread_t thread, int priority)
 	int tid = thread_of_pthread(thread, true, &foreign);
 	if (foreign)
 		return REAL(pthread_setschedprio)(thread, priority);
-	return -(int)(tid < 0 ? tid : grt__sys2(SYS_sched_setparam, tid, &param));
+	return -(int)(tid < 0 ? tid : set_sched(thread, tid, SYS_sched_setparam, (long)&param, 0));
 }
 
 /* The clock of a kernel thread is its task's only while the two belong together. */
@@ -309,8 +338,7 @@ GRT_EXPORT int sched_setscheduler(pid_t pid, int policy, const struct sched_para
 {
 	if (!booted())
 		return REAL(sched_setscheduler)(pid, policy, param);
-	int tid = thread_of_tid(pid, true);
-	return grt__shim_errno((int)(tid < 0 ? tid : grt__sys3(SYS_sched_setscheduler, tid, policy, param)));
+	return grt__shim_errno((int)change_sched(SYS_sched_setscheduler, pid, policy, (long)param));
 }
 GRT_ALIAS(__sched_setscheduler, sched_setscheduler);
 
@@ -327,8 +355,7 @@ GRT_EXPORT int sched_setparam(pid_t pid, const struct sched_param *param)
 {
 	if (!booted())
 		return REAL(sched_setparam)(pid, param);
-	int tid = thread_of_tid(pid, true);
-	return grt__shim_errno((int)(tid < 0 ? tid : grt__sys2(SYS_sched_setparam, tid, param)));
+	return grt__shim_errno((int)change_sched(SYS_sched_setparam, pid, (long)param, 0));
 }
 
 GRT_EXPORT int sched_getparam(pid_t pid, struct sched_param *param)
@@ -450,10 +477,11 @@ long grt__kstate_syscall(long nr, long *a, long *b, const long *c)
 	case SYS_sched_rr_get_interval:
 		return translate(a, false);
 	case SYS_sched_setaffinity:
+		return translate(a, true);
 	case SYS_sched_setscheduler:
 	case SYS_sched_setparam:
 	case SYS_sched_setattr:
-		return translate(a, true);
+		return change_sched(nr, (int)*a, *b, *c);
 	case SYS_getpriority:
 	case SYS_setpriority:
 		return *a == PRIO_PROCESS ? translate(b, nr == SYS_setpriority) : GRT_KSTATE_REAL;
@@ -485,58 +513,23 @@ long grt__kstate_syscall(long nr, long *a, long *b, const long *c)
 
 /* ---- a new task's state ---- */
 
+/* What a task is born with: its maker's, but for what attr says. */
 struct start {
-	void *(*fn)(void *);
-	void *arg;
-	bool cpus, sched, nice, explicit;
+	bool cpus, sched; /* attr says */
 	int policy, nice_value;
 	struct sched_param param;
-	uint32_t verdict; /* atomic: 1 + errno; what was asked for explicitly is waited for */
 	unsigned char set[1024];
 };
 
-static long apply(const struct start *s)
-{
-	long r = 0;
-	grt__pin(grt__self.g);
-	if (s->cpus)
-		r = grt__sys3(SYS_sched_setaffinity, 0, sizeof s->set, s->set);
-	if (r >= 0 && s->sched)
-		r = grt__sys3(SYS_sched_setscheduler, 0, s->policy, &s->param);
-	if (r >= 0 && s->nice)
-		grt__sys3(SYS_setpriority, PRIO_PROCESS, 0, s->nice_value);
-	return r;
-}
-
-/* The first function of a task that differs from a clean M. */
-static void *begin(void *arg)
-{
-	struct start *s = arg;
-	void *(*fn)(void *) = s->fn;
-	void *fn_arg = s->arg;
-	long r = apply(s);
-	if (!s->explicit) {
-		grt__os_free(s, sizeof *s);
-	} else {
-		/* From here on s is the creator's. */
-		grt_store_release(&s->verdict, (uint32_t)(1 - (r < 0 ? r : 0)));
-		grt__futex_wake(&s->verdict, 1, ~0u);
-		if (r < 0)
-			return NULL;
-	}
-	return fn(fn_arg);
-}
-
 static void read_state(int tid, struct start *s)
 {
-	memset(s->set, 0, sizeof s->set);
+	memset(s, 0, sizeof *s);
 	grt__sys3(SYS_sched_getaffinity, tid, sizeof s->set, s->set);
 	s->policy = (int)grt__sys1(SYS_sched_getscheduler, tid);
 	grt__sys2(SYS_sched_getparam, tid, &s->param);
 	s->nice_value = 20 - (int)grt__sys2(SYS_getpriority, PRIO_PROCESS, tid);
 }
 
-/* What attr asks for; the rest of s stays. */
 static void read_attr(const pthread_attr_t *attr, struct start *s)
 {
 	unsigned char set[sizeof s->set];
@@ -545,55 +538,44 @@ static void read_attr(const pthread_attr_t *attr, struct start *s)
 	if (inherit == PTHREAD_EXPLICIT_SCHED) {
 		pthread_attr_getschedpolicy(attr, &s->policy);
 		pthread_attr_getschedparam(attr, &s->param);
-		s->explicit = true;
+		s->sched = true;
 	}
 	/* All bits set: none were. */
 	if (pthread_attr_getaffinity_np(attr, sizeof set, (cpu_set_t *)set) == 0 && memchr(set, 0, sizeof set)) {
 		memcpy(s->set, set, sizeof set);
-		s->explicit = true;
+		s->cpus = true;
 	}
+}
+
+/* Of the new task's kernel thread, before it runs. */
+static int set_up(struct g *gp, void *arg)
+{
+	const struct start *s = arg;
+	int tid = grt__pinned_tid(gp);
+	long r = 0;
+	if (s->cpus)
+		r = grt__sys3(SYS_sched_setaffinity, tid, sizeof s->set, s->set);
+	if (r >= 0 && s->sched)
+		r = grt__sys3(SYS_sched_setscheduler, tid, s->policy, &s->param);
+	note_priority(gp, tid);
+	return r < 0 ? (int)r : 0;
 }
 
 int grt__kstate_spawn(struct grt_spawn *how, const pthread_attr_t *attr, pthread_t *thread)
 {
 	struct g *self = grt__self.g;
 	struct start clean, mine;
-	mine.explicit = false;
+	mine.cpus = mine.sched = false;
 	if (attr)
 		read_attr(attr, &mine);
-	if (!self->pinned && !mine.explicit)
+	if (!self->pinned && !mine.cpus && !mine.sched)
 		return grt__spawn(how, thread);
 	read_state(grt__pin_clean_tid(), &clean);
 	read_state(self->pinned ? 0 : grt__pin_clean_tid(), &mine);
-	if (attr && mine.explicit)
+	if (attr)
 		read_attr(attr, &mine);
-	mine.fn = how->fn;
-	mine.arg = how->arg;
-	mine.verdict = 0;
-	mine.cpus = memcmp(mine.set, clean.set, sizeof mine.set) != 0;
-	mine.sched = mine.policy != clean.policy || mine.param.sched_priority != clean.param.sched_priority;
-	mine.nice = mine.nice_value != clean.nice_value;
-	if (!mine.cpus && !mine.sched && !mine.nice)
+	if (memcmp(mine.set, clean.set, sizeof mine.set) == 0 && mine.policy == clean.policy &&
+	    mine.param.sched_priority == clean.param.sched_priority && mine.nice_value == clean.nice_value)
 		return grt__spawn(how, thread);
-
-	struct start *s = grt__os_alloc(sizeof *s);
-	if (!s)
-		return -EAGAIN;
-	*s = mine;
-	how->fn = begin;
-	how->arg = s;
-	int r = grt__spawn(how, thread);
-	if (r < 0 || !mine.explicit) {
-		if (r < 0)
-			grt__os_free(s, sizeof *s);
-		return r;
-	}
-	uint32_t v;
-	while ((v = grt_load_acquire(&s->verdict)) == 0)
-		grt__futex_wait(&s->verdict, 0, ~0u, GRT_FOREVER, 0, WAIT_JOIN);
-	grt__os_free(s, sizeof *s);
-	r = 1 - (int)v;
-	if (r < 0 && !how->detached)
-		grt__task_join(grt__g_of_pthread((void *)*thread), GRT_FOREVER, NULL);
-	return r;
+	return grt__spawn_pinned(how, set_up, &mine, thread);
 }

@@ -12,8 +12,8 @@ struct waiter {
 	uintptr_t key;        /* bucket lock; changed by requeue */
 	uint32_t bitset;
 	uint8_t linked, expired; /* bucket lock */
-	uint8_t starving;
-	uint32_t *counter; /* see grt__futex_wait_unlock */
+	uint8_t starving, prio;  /* constant */
+	uint32_t *counter;       /* see grt__futex_wait_unlock */
 	struct parker *pk;
 	struct grt_timer timer;
 };
@@ -42,9 +42,23 @@ static void lock_bucket(struct bucket *b)
 	init_bucket(b);
 }
 
+/* Before which w queues: as in the kernel, after those of its real-time priority and before those of a lower one. */
+static struct grt_list *place_of(struct bucket *b, const struct waiter *w)
+{
+	struct grt_list *pos = &b->waiters;
+	if (grt_likely(!w->prio && !w->starving))
+		return pos;
+	for (pos = pos->next; pos != &b->waiters; pos = pos->next) {
+		int prio = grt_container_of(pos, struct waiter, link)->prio;
+		if (w->starving ? prio <= w->prio : prio < w->prio)
+			break;
+	}
+	return pos;
+}
+
 static void link_locked(struct bucket *b, struct waiter *w)
 {
-	grt_list_push_tail(w->starving ? b->waiters.next : &b->waiters, &w->link); /* before the first, or last */
+	grt_list_push_tail(place_of(b, w), &w->link);
 	w->linked = 1;
 	grt_store_relaxed(&b->nwaiters, b->nwaiters + 1);
 	if (w->counter)
@@ -142,12 +156,18 @@ static int sleep_linked(struct waiter *w, int64_t deadline, enum grt_wait why, b
 	return w->expired ? -ETIMEDOUT : r;
 }
 
+static inline uint8_t priority(const struct parker *pk)
+{
+	return pk->g ? grt_load_relaxed(&pk->g->rt_prio) : 0;
+}
+
 int grt__futex_wait(uint32_t *addr, uint32_t expected, uint32_t bitset, int64_t deadline, unsigned flags,
                     enum grt_wait why)
 {
 	for (;;) {
 		struct waiter w = {
 			.key = (uintptr_t)addr, .bitset = bitset, .pk = grt__parker(), .starving = (flags & FUTEX_STARVING) != 0};
+		w.prio = priority(w.pk);
 		struct bucket *b = bucket_of(w.key);
 		struct g *gp = w.pk->g;
 		enter();
@@ -181,6 +201,7 @@ int grt__futex_wait_unlock(void *addr, uint32_t *counter, void (*unlock)(void *)
                            enum grt_wait why)
 {
 	struct waiter w = {.key = (uintptr_t)addr, .bitset = ~0u, .counter = counter, .pk = grt__parker()};
+	w.prio = priority(w.pk);
 	struct bucket *b = bucket_of(w.key);
 	enter();
 	lock_bucket(b);

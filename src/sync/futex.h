@@ -1,7 +1,8 @@
 /*
  * The task futex: the one place where tasks and foreign threads wait for a word of memory.
  *
- * A hashed table of wait queues keyed by address, as the kernel's. Each bucket has a lock and a FIFO of waiters, which
+ * A hashed table of wait queues keyed by address, as the kernel's. Each bucket has a lock and a list of waiters, real-time tasks by
+ * their priority, then all others first in, first out. Waiters
  * are automatic variables of the waiting function. A waiter is a task (parks) or a foreign thread (sleeps on a kernel futex); nobody
  * else can tell. Everything in sync/, and syscall(SYS_futex) on private futexes, waits here.
  *
