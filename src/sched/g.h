@@ -58,6 +58,7 @@ struct g {
 	uint8_t has_altstack;  /* altstack_size may not be 0: a birth need not look at its cold line */
 	uint8_t suspended;     /* in a call with a mask of its own: signal.c; owner task */
 	uint8_t suspend_kick;  /* the runtime's signal came meanwhile */
+	uint8_t has_queue;     /* sigqueue may not be empty: as has_altstack; signal lock */
 	char name[16];         /* pthread_setname_np */
 
 	/* ---- fourth line ---- */
@@ -81,7 +82,8 @@ struct g {
 
 	/* signal.c */
 	struct g_signal *sigqueue; /* signal lock: directed signals not yet delivered, oldest first */
-	uint64_t sigwait_set;      /* signal lock: what it waits for in the kernel, on its M; 0: not waiting */
+	uint64_t sigwait_set;      /* signal lock: what is pending on its M while it is in this section (signal.h) */
+	uint8_t lent;              /* signal lock: something was passed on */
 	uint64_t suspend_open;     /* signal lock: while suspended, what suspend_mask lets through */
 	uint64_t suspend_mask;     /* owner task */
 	void *altstack_sp;         /* sigaltstack of the task */

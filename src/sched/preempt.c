@@ -178,6 +178,18 @@ static bool wait_for_libc(struct m *mp, uintptr_t pc)
 	       !(grt__preempt_stress && (grt__cycles() & 64));
 }
 
+/* No handler of the program's is due, so the call that was interrupted goes on. Not one with a mask of its own: it ends, for what is
+ * queued may be for just that mask. Nor if there was another kick before, whose signal has not begun its handler yet. */
+static void redo_call(const struct g *gp, void *uc)
+{
+	uint64_t pending = 0;
+	if (gp->suspended)
+		return;
+	grt__sys2(SYS_rt_sigpending, &pending, sizeof pending);
+	if (!(pending & ~grt__uc_mask(uc)))
+		grt__sigframe_redo_call(uc);
+}
+
 /* The runtime's signal, on gsignal (or, on a foreign thread or sysmon, wherever), everything blocked. */
 void grt__preempt_signal(int sig, siginfo_t *info, void *uc)
 {
@@ -208,12 +220,17 @@ void grt__preempt_signal(int sig, siginfo_t *info, void *uc)
 		grt__signal_cancel(info, uc);
 	}
 	if (pending) { /* they are delivered when this handler returns */
-		if (grt__signal_flush_queue(mp, gp, grt__uc_mask(uc)) && grt__self.in_block)
+		enum grt_flushed sent = grt__signal_flush_queue(mp, gp, grt__uc_mask(uc));
+		if (sent == FLUSHED_HARD && grt__self.in_block)
 			grt__sigframe_end_call(uc);
 		if (grt_unlikely(grt__uc_mask(uc) & ~gp->sigmask)) /* about to open its mask: it looks again then */
 			grt__signal_look_again(gp);
+		if (grt__self.in_block && sent == FLUSHED_NOTHING) {
+			grt__signalfd_lend(gp);
+			redo_call(gp, uc);
+		}
 	} else if (grt__self.in_block) {
-		grt__sigframe_redo_call(uc);
+		redo_call(gp, uc);
 	}
 	uintptr_t pc = grt__uc_pc(uc);
 	/* What was just sent to this thread must meet this task. */
