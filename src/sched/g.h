@@ -84,6 +84,7 @@ struct g {
 	struct g_signal *sigqueue; /* signal lock: directed signals not yet delivered, oldest first */
 	uint64_t sigwait_set;      /* signal lock: what is pending on its M while it is in this section (signal.h) */
 	uint8_t lent;              /* signal lock: something was passed on */
+	uint8_t passed;            /* one with a handler that its M has pending and is about to take, or 0; owner M */
 	uint64_t suspend_open;     /* signal lock: while suspended, what suspend_mask lets through */
 	uint64_t suspend_mask;     /* owner task */
 	void *altstack_sp;         /* sigaltstack of the task */

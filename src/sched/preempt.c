@@ -9,6 +9,7 @@
 #include "os/os.h"
 #include "sched/broadcast.h"
 #include "sched/cancel.h"
+#include "sched/pin.h"
 #include "sched/proc.h"
 #include "sched/signal.h"
 #include <errno.h>
@@ -190,6 +191,21 @@ static void redo_call(const struct g *gp, void *uc)
 		grt__sigframe_redo_call(uc);
 }
 
+/*
+ * An earlier kick has passed a signal on to this thread. The kernel takes the lower number first, so ours may come before it: the task
+ * must stay to meet it, and nothing more may be passed on, for its handler may move the task. The handler's begin looks again. Gone, if
+ * it is ignored by now.
+ */
+static bool still_coming(struct g *gp)
+{
+	uint64_t pending = 0;
+	grt__sys2(SYS_rt_sigpending, &pending, sizeof pending);
+	if (pending & GRT_SIGBIT(gp->passed))
+		return true;
+	gp->passed = 0;
+	return false;
+}
+
 /* The runtime's signal, on gsignal (or, on a foreign thread or sysmon, wherever), everything blocked. */
 void grt__preempt_signal(int sig, siginfo_t *info, void *uc)
 {
@@ -203,6 +219,8 @@ void grt__preempt_signal(int sig, siginfo_t *info, void *uc)
 	if (!gp || gp->is_g0)
 		return;
 	bool pending = grt_load_seqcst(&gp->sigpending);
+	if (grt_unlikely(gp->passed) && !grt__self.crit && still_coming(gp))
+		return;
 	if (grt__self.crit) {
 		pending |= grt__cancel_due_async();
 		grt__self.attention |= (uint8_t)(ATTN_PREEMPT | (pending ? ATTN_SIGNAL : 0));
@@ -213,8 +231,8 @@ void grt__preempt_signal(int sig, siginfo_t *info, void *uc)
 	grt_barrier();
 	gp->suspend_kick = 1;
 	if (grt_unlikely(grt__cancel_due_async()) && !grt__self.in_vfork) {
-		if (pending)
-			grt__signal_flush_queue(mp, gp, grt__uc_mask(uc));
+		if (pending) /* signals: run_handler looks for them, wherever the task goes on */
+			grt__pin_asked(mp, gp);
 		grt_barrier();
 		grt__self.crit = 0;
 		grt__signal_cancel(info, uc);

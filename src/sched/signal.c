@@ -293,6 +293,8 @@ static void sig_entry(int sig, siginfo_t *info, void *uc)
 	struct grt_ksigaction act = *grt__signal_action_of(sig);
 	struct g *gp = grt__self.g;
 	bool sync = synchronous(sig, info);
+	if (gp && gp->passed == sig)
+		gp->passed = 0;
 	if (sig == SIGURG && (act.handler == SIG_DFL || act.handler == SIG_IGN)) {
 		grt__preempt_signal(sig, info, uc);
 		return;

@@ -181,6 +181,8 @@ enum grt_flushed grt__signal_flush_queue(struct m *mp, struct g *gp, uint64_t ma
 		const struct grt_ksigaction *act = grt__signal_action_of(n->info.si_signo);
 		handled = act->handler != SIG_DFL && act->handler != SIG_IGN;
 		hard = handled && !(act->flags & SA_RESTART);
+		if (handled)
+			gp->passed = (uint8_t)n->info.si_signo;
 		send_to_thread(grt__sys_gettid(), &n->info);
 		n->next = free_nodes;
 		free_nodes = n;
