@@ -409,14 +409,12 @@ static struct m *m_reuse(void)
 enum { DTV_BYTES = 16384 };
 
 /* The thread block, for a first or a later life. */
-static bool m_make_block(struct m *mp)
+static void m_make_block(struct m *mp)
 {
 	struct g *g0 = &mp->g0;
-	if (grt__tcb_make_bare(g0, g0->stack_hi, DTV_BYTES) < 0)
-		return false;
+	grt__tcb_make_bare(g0, g0->stack_hi, DTV_BYTES);
 	g0->tls->m = mp;
 	mp->cur = g0->tls;
-	return true;
 }
 
 /* One mapping for everything an M needs: [guard | gsignal | stack | DTV | struct m, static TLS, struct pthread]. */
@@ -437,7 +435,8 @@ static struct m *m_alloc(void)
 	g0->stack_hi = dtv;
 	g0->tcb = (void *)((uintptr_t)(end - grt__tcb_pthread_size()) & ~(align - 1));
 	g0->ctx.fs = (uintptr_t)g0->tcb;
-	return m_make_block(mp) ? mp : NULL;
+	m_make_block(mp);
+	return mp;
 }
 
 struct m *grt__m_new(void)
@@ -446,8 +445,7 @@ struct m *grt__m_new(void)
 		grt__throw("thread exhaustion: the process needs more than %d kernel threads", MAX_MS);
 	struct m *mp = m_reuse();
 	if (mp) {
-		if (!m_make_block(mp))
-			return NULL;
+		m_make_block(mp);
 	} else {
 		if (!(mp = m_alloc()))
 			return NULL;
