@@ -89,6 +89,7 @@ struct g {
 	uint64_t suspend_mask;     /* owner task */
 	void *altstack_sp;         /* sigaltstack of the task */
 	size_t altstack_size;
+	int altstack_flags; /* as given; valid if altstack_size is not 0 */
 
 	void *clear_tid; /* set_tid_address; valid if clears_tid */
 

@@ -157,6 +157,30 @@ static void kick_again(struct m *mp)
 	}
 }
 
+#define AUTODISARM ((int)(1u << 31))
+
+static bool on_altstack(const struct g *gp, uintptr_t sp)
+{
+	return gp->altstack_size && !(gp->altstack_flags & AUTODISARM) &&
+	       sp - (uintptr_t)gp->altstack_sp < gp->altstack_size;
+}
+
+static int set_altstack(struct g *gp, const stack_t *ss, uintptr_t sp)
+{
+	int mode = ss->ss_flags & ~AUTODISARM;
+	if (on_altstack(gp, sp))
+		return -EPERM;
+	if (mode != 0 && mode != SS_ONSTACK && mode != SS_DISABLE)
+		return -EINVAL;
+	if (mode != SS_DISABLE && ss->ss_size < 2048)
+		return -ENOMEM;
+	gp->altstack_sp = mode == SS_DISABLE ? NULL : ss->ss_sp;
+	gp->altstack_size = mode == SS_DISABLE ? 0 : ss->ss_size;
+	gp->altstack_flags = ss->ss_flags;
+	gp->has_altstack = 1;
+	return 0;
+}
+
 /* On the stack where the kernel would have run the handler, in the task's context, as if called by the kernel: our return
  * address is the frame's restorer. */
 static void run_handler(int sig, siginfo_t *info, ucontext_t *uc, void (*handler)(int, siginfo_t *, void *),
@@ -194,6 +218,8 @@ static void run_handler(int sig, siginfo_t *info, ucontext_t *uc, void (*handler
 		grt__signal_bell_all();
 	grt__signal_look_again(gp); /* what came while the handler had it blocked */
 	kick_again(mp);
+	set_altstack(gp, &uc->uc_stack,
+	             (uintptr_t)uc); /* what the handler did to it ends with the handler, as sigreturn has it */
 	uc->uc_stack = (stack_t){.ss_sp = mp->gsignal, .ss_size = mp->gsignal_size};
 	if (!in_block)
 		grt__self.crit--;
@@ -203,7 +229,7 @@ static void run_handler(int sig, siginfo_t *info, ucontext_t *uc, void (*handler
 static uintptr_t handler_sp(const struct g *gp, void *uc, const struct grt_ksigaction *act)
 {
 	uintptr_t sp = grt__uc_sp(uc);
-	if (act->flags & SA_ONSTACK && gp->altstack_size && sp - (uintptr_t)gp->altstack_sp >= gp->altstack_size)
+	if (act->flags & SA_ONSTACK && gp->altstack_size && !on_altstack(gp, sp))
 		return (uintptr_t)gp->altstack_sp + gp->altstack_size;
 	return sp - GRT_RED_ZONE;
 }
@@ -222,12 +248,15 @@ GRT_NORETURN static void dispatch(int sig, siginfo_t *info, void *vuc, const str
 		mask |= BIT(sig);
 	mask &= ~(GRT_MASK_LIBC | BIT(SIGKILL) | BIT(SIGSTOP));
 	/* The program sees its own alternate stack in the context. */
-	uc->uc_stack = (stack_t){
-		.ss_sp = gp->altstack_sp, .ss_size = gp->altstack_size, .ss_flags = gp->altstack_size ? 0 : SS_DISABLE};
+	uc->uc_stack = (stack_t){.ss_sp = gp->altstack_sp,
+	                         .ss_size = gp->altstack_size,
+	                         .ss_flags = gp->altstack_size ? gp->altstack_flags : SS_DISABLE};
 	uintptr_t src = (uintptr_t)grt__sigframe_of(uc);
 	uintptr_t dst = (handler_sp(gp, uc, act) - grt__sigframe_bytes(uc)) & ~(uintptr_t)(GRT_SIGFRAME_ALIGN - 1);
 	dst -= GRT_SIGFRAME_ALIGN - src % GRT_SIGFRAME_ALIGN;
 	ucontext_t *copy = grt__sigframe_copy((char *)dst, uc);
+	if (gp->altstack_size && gp->altstack_flags & AUTODISARM)
+		gp->altstack_size = 0;
 	gp->handlers_ran++;
 	if (!(act->flags & SA_RESTART))
 		gp->handlers_hard++;
@@ -284,6 +313,29 @@ static void run_foreign(int sig, siginfo_t *info, void *uc, const struct grt_ksi
 	((void (*)(int, siginfo_t *, void *))act->handler)(sig, info, uc);
 }
 
+/* SA_RESETHAND. False: another signal was first, for this one the action is the default. Everything blocked. */
+static bool reset_hand(int sig, const struct grt_ksigaction *act)
+{
+	struct grt_ksigaction next = *act, k;
+	bool task = grt__self.g != NULL;
+	if (task)
+		grt__self.crit++;
+	grt_lock(&grt__signal_lock);
+	bool first = grt__signal_action_of(sig)->handler != SIG_DFL;
+	if (first && grt__signal_action_of(sig)->handler == act->handler) {
+		next.handler = SIG_DFL;
+		actions[sig].version[(actions[sig].current + 1) % VERSIONS] = next;
+		grt_store_release(&actions[sig].current, actions[sig].current + 1);
+		kernel_action(sig, &next, &k);
+		grt__sys_sigaction(sig, &k, NULL);
+	}
+	grt_unlock(&grt__signal_lock);
+	grt_barrier();
+	if (task)
+		grt__self.crit--;
+	return first;
+}
+
 static void sig_entry(int sig, siginfo_t *info, void *uc)
 {
 	if (info->si_code == SI_PUT_OFF) {
@@ -306,6 +358,8 @@ static void sig_entry(int sig, siginfo_t *info, void *uc)
 		return;
 	}
 	if (!gp || grt__self.in_vfork) {
+		if (act.flags & SA_RESETHAND && !grt__self.in_vfork)
+			reset_hand(sig, &act);
 		run_foreign(sig, info, uc, &act);
 		return;
 	}
@@ -317,8 +371,10 @@ static void sig_entry(int sig, siginfo_t *info, void *uc)
 		put_off(sig, info, uc);
 		return;
 	}
-	if (act.flags & SA_RESETHAND)
-		grt__signal_action_of(sig)->handler = SIG_DFL;
+	if (act.flags & SA_RESETHAND && !reset_hand(sig, &act)) {
+		die(sig, info, uc);
+		return;
+	}
 	dispatch(sig, info, uc, &act, grt__uc_mask(uc));
 }
 
@@ -351,7 +407,8 @@ static void kernel_action(int sig, const struct grt_ksigaction *user, struct grt
 	if (!own && !report)
 		return;
 	k->handler = (void *)sig_entry;
-	k->flags = (k->flags & ~(unsigned long)(SA_NODEFER)) | SA_SIGINFO | SA_ONSTACK;
+	/* put off, it comes again: SA_RESETHAND is for us to do, too */
+	k->flags = (k->flags & ~(unsigned long)(SA_NODEFER | SA_RESETHAND)) | SA_SIGINFO | SA_ONSTACK;
 	k->mask = ~0ull;
 }
 
@@ -385,29 +442,13 @@ int grt__signal_altstack(const stack_t *ss, stack_t *old)
 {
 	struct g *gp = grt__self.g;
 	uintptr_t sp = (uintptr_t)__builtin_frame_address(0);
-	bool on = gp->altstack_size && sp - (uintptr_t)gp->altstack_sp < gp->altstack_size;
+	bool on = on_altstack(gp, sp);
 	if (old) {
 		old->ss_sp = gp->altstack_sp;
 		old->ss_size = gp->altstack_size;
-		old->ss_flags = on ? SS_ONSTACK : gp->altstack_size ? 0 : SS_DISABLE;
+		old->ss_flags = on ? SS_ONSTACK : gp->altstack_size ? gp->altstack_flags & AUTODISARM : SS_DISABLE;
 	}
-	if (!ss)
-		return 0;
-	if (on)
-		return -EPERM;
-	if (ss->ss_flags & ~(int)(SS_DISABLE | SS_ONSTACK | (1u << 31) /* SS_AUTODISARM */))
-		return -EINVAL;
-	if (ss->ss_flags & SS_DISABLE) {
-		gp->altstack_sp = NULL;
-		gp->altstack_size = 0;
-	} else if (ss->ss_size < 2048) {
-		return -ENOMEM;
-	} else {
-		gp->altstack_sp = ss->ss_sp;
-		gp->altstack_size = ss->ss_size;
-		gp->has_altstack = 1;
-	}
-	return 0;
+	return ss ? set_altstack(gp, ss, sp) : 0;
 }
 
 bool grt__altstack_seen;

@@ -674,7 +674,7 @@ int main(int argc, char **argv)
 			ns(1000000);
 		}
 	__atomic_store_n(&stop, 2, __ATOMIC_SEQ_CST);
-	for (double late = now() + 10; now() < late;) {
+	for (double late = now() + 60; now() < late;) {
 		int missing = 0;
 		for (int i = 0; i < TASKS; i++)
 			missing += __atomic_load_n(&task[i].got, __ATOMIC_SEQ_CST) != task[i].sent;
