@@ -343,6 +343,7 @@ static void *sysmon_main(void *arg)
 	grt__sys_sigprocmask(SIG_SETMASK, &all, NULL);
 	birth.why = grt__tcb_prove(birth.stack, SYSMON_STACK, (void *)sysmon_main);
 	if (!birth.why) {
+		mp->held.ranks = 0; /* in a child of fork: what the parent's held just then */
 		mp->p = &grt__no_p;
 		mp->g0.is_g0 = 1;
 		mp->g0.m = mp;
