@@ -17,8 +17,10 @@
  * would take it is parked, one of these is made to run and the kernel delivers to its M. A child of fork has no sysmon before it makes
  * a thread: its one M sleeps with its one task's mask, and the handler that comes then makes the task run.
  *
- * Directed signals (pthread_kill) are queued on the G. A parked task is interrupted (grt__interrupt), a running one kicked; whoever
- * runs it delivers by queueing the signal to its own kernel thread.
+ * Directed signals (pthread_kill) are queued on the G (sigqueue.c). A parked task is interrupted (grt__interrupt), a running one kicked;
+ * whoever runs it delivers by queueing the signal to its own kernel thread. From then on the task must stay until it has met the
+ * signal: one with a handler at a time (`passed`), no preemption before it has come, and the handler's begin looks for the next.
+ * What the kernel has to report without a handler (sigwait, a signalfd) is pending on the M during the blocking section only (`lent`).
  */
 #ifndef GRT_SCHED_SIGNAL_H
 #define GRT_SCHED_SIGNAL_H
