@@ -217,7 +217,7 @@ static int bound_pipe2(int fds[2], int flags)
 {
 	int r = next_pipe2(fds, flags);
 	for (int i = 0; r == 0 && i < 2; i++)
-		fds[i] = grt__signal_high_fd(fds[i]);
+		fds[i] = grt__os_high_fd(fds[i]);
 	return r;
 }
 

@@ -82,6 +82,10 @@ static inline long grt__sys_sigprocmask(int how, const uint64_t *set, uint64_t *
 long grt__os_futex_wait(uint32_t *word, uint32_t expected, int64_t deadline);
 long grt__os_futex_wake(uint32_t *word, int n);
 
+/* Moves a descriptor of the runtime's out of the way of programs that count on the lowest free number; the new one, or -1 if there is
+ * no such place under RLIMIT_NOFILE: then it is closed, and its user does without. */
+int grt__os_high_fd(int fd);
+
 /* A signal for a thread of this process. tgkill, or where that is refused (a seccomp filter) one of its relatives. */
 long grt__os_tgkill(int pid, int tid, int sig);
 

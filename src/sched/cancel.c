@@ -14,7 +14,6 @@ void grt__cancel_prepare(void)
 
 void grt__cancel_act(void)
 {
-	grt__self.g->sigwait_set = 0; /* sigwait's frame is left behind */
 	grt__libc.pthread_testcancel();
 }
 

@@ -64,7 +64,7 @@ struct g {
 	uint8_t suspended;     /* in a call with a mask of its own: signal.c; owner task */
 	uint8_t suspend_kick;  /* the runtime's signal came meanwhile */
 	uint8_t own_p;   /* run by the kernel's scheduler, on its M's own P (pin.h); written by the task, or its maker */
-	uint8_t rt_prio; /* atomic: its kernel thread's real-time priority as of the last change, or 0 */
+	uint8_t has_queue; /* sigqueue may not be empty: as has_altstack; signal lock */
 	uint64_t wait_since;    /* sched.coarse when it parked */
 	uint64_t syscalls;      /* blocking sections entered; statistics */
 	uint64_t dtv_static;    /* tcb.c: while its DTV is of this generation it has no dynamic TLS; DTV_ANY: unknown */
@@ -73,6 +73,7 @@ struct g {
 	uint64_t block_start;   /* cycle counter when a section began by handing the P on; else 0 */
 	uint32_t handlers_ran;  /* signal handlers that this task has run; owner task */
 	uint32_t handlers_hard; /* those without SA_RESTART */
+	uint8_t rt_prio;        /* atomic: its kernel thread's real-time priority as of the last change, or 0 */
 
 	/* stack.c */
 	char *stack_lo; /* lowest usable address */
@@ -87,11 +88,14 @@ struct g {
 
 	/* signal.c */
 	struct g_signal *sigqueue; /* signal lock: directed signals not yet delivered, oldest first */
-	uint64_t sigwait_set;      /* signal lock: what it waits for in the kernel, on its M; 0: not waiting */
+	uint64_t sigwait_set;      /* signal lock: what is pending on its M while it is in this section (signal.h) */
+	uint8_t lent;              /* signal lock: something was passed on */
+	uint8_t passed;            /* one with a handler that its M has pending and is about to take, or 0; owner M */
 	uint64_t suspend_open;     /* signal lock: while suspended, what suspend_mask lets through */
 	uint64_t suspend_mask;     /* owner task */
 	void *altstack_sp;         /* sigaltstack of the task */
 	size_t altstack_size;
+	int altstack_flags; /* as given; valid if altstack_size is not 0 */
 
 	void *clear_tid; /* set_tid_address; valid if clears_tid */
 

@@ -511,14 +511,12 @@ static struct m *m_reuse(void)
 enum { DTV_BYTES = 16384 };
 
 /* The thread block, for a first or a later life. */
-static bool m_make_block(struct m *mp)
+static void m_make_block(struct m *mp)
 {
 	struct g *g0 = &mp->g0;
-	if (grt__tcb_make_bare(g0, g0->birth.stack_hi, DTV_BYTES) < 0)
-		return false;
+	grt__tcb_make_bare(g0, g0->birth.stack_hi, DTV_BYTES);
 	g0->tls->m = mp;
 	mp->cur = g0->tls;
-	return true;
 }
 
 /* One mapping for everything an M needs: [guard | gsignal | stack | DTV | struct m, static TLS, struct pthread]. */
@@ -539,7 +537,8 @@ static struct m *m_alloc(void)
 	g0->birth.stack_hi = dtv;
 	g0->tcb = (void *)((uintptr_t)(end - grt__tcb_pthread_size()) & ~(align - 1));
 	g0->ctx.fs = (uintptr_t)g0->tcb;
-	return m_make_block(mp) ? mp : NULL;
+	m_make_block(mp);
+	return mp;
 }
 
 /* Memory and thread block for one more M; NULL: none to be had. */
@@ -547,8 +546,8 @@ static struct m *m_prepare(void)
 {
 	struct m *mp = m_reuse();
 	if (mp)
-		return m_make_block(mp) ? mp : NULL;
-	if ((mp = m_alloc()))
+		m_make_block(mp);
+	else if ((mp = m_alloc()))
 		m_init(mp);
 	return mp;
 }

@@ -1,6 +1,7 @@
 #include "os/os.h"
 #include "sched/cancel.h"
 #include "sched/proc.h"
+#include "sched/signal.h"
 
 const char *const grt__wait_reason_name[WAIT_LAST] = {
 	[WAIT_NONE] = "",
@@ -109,6 +110,10 @@ void grt__wake(struct parker *pk)
 static bool take_back(struct m *mp, struct g *gp)
 {
 	bool may_last = grt__self.in_block == 2;
+	if (grt_unlikely(gp->sigwait_set)) /* here, where the M is still the one that holds them */
+		grt__sigwait_withdraw(gp);
+	if (grt_unlikely(gp->suspended)) /* a cancellation unwound out of it */
+		grt__suspend_left(gp);
 	grt__self.in_block = 0;
 	grt_store_relaxed(&gp->status, G_RUNNING);
 	uint64_t word = P_WORD(P_SYSCALL, mp->id, P_SEQ(mp->running_word));
@@ -125,11 +130,8 @@ static bool take_back(struct m *mp, struct g *gp)
 struct m *grt__enter_slow(struct m *mp)
 {
 	/* A cancellation unwound out of a blocking section (cancel.h). */
-	if (grt_unlikely(grt__self.in_block)) {
-		grt__self.g->sigwait_set = 0;
-		if (take_back(mp, grt__self.g))
-			return mp;
-	}
+	if (grt_unlikely(grt__self.in_block) && take_back(mp, grt__self.g))
+		return mp;
 	for (;;) {
 		struct p *pp = mp->p;
 		uint64_t word = grt_load_acquire(&pp->word);
@@ -216,6 +218,8 @@ void grt__block_enter(bool may_last)
 		if (!grt_cas(&pp->word, mp->running_word, word))
 			grt_store_seqcst(&pp->word, word);
 		hand_off_or_watch(gp, pp, word, gp->slow_block[may_last]);
+		if (grt_unlikely(grt_load_relaxed(&grt__signalfd_mask) & gp->sigmask))
+			grt__signalfd_lend(gp);
 		grt__self.crit--;
 		grt_barrier();
 		/* A signal put off until now must run its handler before the call sleeps, not after. */

@@ -10,6 +10,7 @@
 #include "os/os.h"
 #include "sched/broadcast.h"
 #include "sched/cancel.h"
+#include "sched/pin.h"
 #include "sched/proc.h"
 #include "sched/signal.h"
 #include <errno.h>
@@ -187,6 +188,33 @@ static bool at_breakpoint(uintptr_t pc)
 	return grt__peek_sig(pc, instruction, sizeof instruction) == sizeof instruction && grt__is_breakpoint(instruction);
 }
 
+/* No handler of the program's is due, so the call that was interrupted goes on. Not one with a mask of its own: it ends, for what is
+ * queued may be for just that mask. Nor if there was another kick before, whose signal has not begun its handler yet. */
+static void redo_call(const struct g *gp, void *uc)
+{
+	uint64_t pending = 0;
+	if (gp->suspended)
+		return;
+	grt__sys2(SYS_rt_sigpending, &pending, sizeof pending);
+	if (!(pending & ~grt__uc_mask(uc)))
+		grt__sigframe_redo_call(uc);
+}
+
+/*
+ * An earlier kick has passed a signal on to this thread. The kernel takes the lower number first, so ours may come before it: the task
+ * must stay to meet it, and nothing more may be passed on, for its handler may move the task. The handler's begin looks again. Gone, if
+ * it is ignored by now.
+ */
+static bool still_coming(struct g *gp)
+{
+	uint64_t pending = 0;
+	grt__sys2(SYS_rt_sigpending, &pending, sizeof pending);
+	if (pending & GRT_SIGBIT(gp->passed))
+		return true;
+	gp->passed = 0;
+	return false;
+}
+
 /* The runtime's signal, on gsignal (or, on a foreign thread or sysmon, wherever), everything blocked. */
 void grt__preempt_signal(int sig, siginfo_t *info, void *uc)
 {
@@ -200,6 +228,8 @@ void grt__preempt_signal(int sig, siginfo_t *info, void *uc)
 	if (!gp || gp->is_g0)
 		return;
 	bool pending = grt_load_seqcst(&gp->sigpending);
+	if (grt_unlikely(gp->passed) && !grt__self.crit && still_coming(gp))
+		return;
 	if (grt__self.crit) {
 		pending |= grt__cancel_due_async();
 		grt__self.attention |= (uint8_t)(ATTN_PREEMPT | (pending ? ATTN_SIGNAL : 0));
@@ -210,19 +240,24 @@ void grt__preempt_signal(int sig, siginfo_t *info, void *uc)
 	grt_barrier();
 	gp->suspend_kick = 1;
 	if (grt_unlikely(grt__cancel_due_async()) && !grt__self.in_vfork) {
-		if (pending)
-			grt__signal_flush_queue(mp, gp, grt__uc_mask(uc));
+		if (pending) /* signals: run_handler looks for them, wherever the task goes on */
+			grt__pin_asked(mp, gp);
 		grt_barrier();
 		grt__self.crit = 0;
 		grt__signal_cancel(info, uc);
 	}
 	if (pending) { /* they are delivered when this handler returns */
-		if (grt__signal_flush_queue(mp, gp, grt__uc_mask(uc)) && grt__self.in_block)
+		enum grt_flushed sent = grt__signal_flush_queue(mp, gp, grt__uc_mask(uc));
+		if (sent == FLUSHED_HARD && grt__self.in_block)
 			grt__sigframe_end_call(uc);
 		if (grt_unlikely(grt__uc_mask(uc) & ~gp->sigmask)) /* about to open its mask: it looks again then */
 			grt__signal_look_again(gp);
+		if (grt__self.in_block && sent == FLUSHED_NOTHING) {
+			grt__signalfd_lend(gp);
+			redo_call(gp, uc);
+		}
 	} else if (grt__self.in_block) {
-		grt__sigframe_redo_call(uc);
+		redo_call(gp, uc);
 	}
 	uintptr_t pc = grt__uc_pc(uc);
 	/* What was just sent to this thread must meet this task. */

@@ -17,8 +17,10 @@
  * would take it is parked, one of these is made to run and the kernel delivers to its M. A child of fork has no sysmon before it makes
  * a thread: its one M sleeps with its one task's mask, and the handler that comes then makes the task run.
  *
- * Directed signals (pthread_kill) are queued on the G. A parked task is interrupted (grt__interrupt), a running one kicked; whoever
- * runs it delivers by queueing the signal to its own kernel thread.
+ * Directed signals (pthread_kill) are queued on the G (sigqueue.c). A parked task is interrupted (grt__interrupt), a running one kicked;
+ * whoever runs it delivers by queueing the signal to its own kernel thread. From then on the task must stay until it has met the
+ * signal: one with a handler at a time (`passed`), no preemption before it has come, and the handler's begin looks for the next.
+ * What the kernel has to report without a handler (sigwait, a signalfd) is pending on the M during the blocking section only (`lent`).
  */
 #ifndef GRT_SCHED_SIGNAL_H
 #define GRT_SCHED_SIGNAL_H
@@ -50,10 +52,18 @@ void grt__signal_prod(struct g *gp, bool kick);
 void grt__signal_cancel(siginfo_t *info, void *uc) GRT_NORETURN;
 /* Signals queued for gp (the calling task) that it blocks. */
 uint64_t grt__signal_queued(struct g *gp);
-/* Task, around a sigwait-like call: takes a queued signal of the set (returns it, *info filled), or returns 0 and has directed
- * signals of the set sent to the task's M until grt__sigwait_end. The call must follow inside a blocking section. */
+/*
+ * Signals that the kernel itself has to report: in a sigwait-like call, and in every blocking section of a task that blocks signals of a
+ * signalfd, directed signals of sigwait_set are passed on to the task's M and stay pending there; the section's end takes those back
+ * that nobody took. begin: takes a queued signal of the set (returns it, *info filled), or enters such a section and returns
+ * 0. end leaves it; true: there was a kick, which is no reason for EINTR.
+ */
 int grt__sigwait_begin(uint64_t set, siginfo_t *info);
-void grt__sigwait_end(void);
+bool grt__sigwait_end(void);
+/* Own M, critical, in or entering a section. */
+void grt__signalfd_lend(struct g *gp);
+/* Own M, critical, at the end of a section. */
+void grt__sigwait_withdraw(struct g *gp);
 /*
  * Task, around a system call that waits with a mask of its own (sigsuspend, ppoll). Directed signals that this mask lets through may be
  * queued on the task while its own mask blocks them. begin enters a blocking section with everything blocked, the runtime's signal
@@ -62,6 +72,10 @@ void grt__sigwait_end(void);
  */
 bool grt__suspend_begin(uint64_t mask);
 bool grt__suspend_end(void);
+/* Own M, at the end of a section that a cancellation unwound. */
+void grt__suspend_left(struct g *gp);
+/* Task: handlers of what is queued and open run, as at the end of such a call. */
+void grt__suspend_deliver(uint64_t mask);
 /* A parked task runs again without having been woken. */
 void grt__interrupt(struct g *gp);
 /* libc is about to set the calling task's mask by itself (siglongjmp, setcontext): it is set before. */
@@ -69,9 +83,6 @@ void grt__signal_note_mask(uint64_t mask);
 int grt__signal_altstack(const stack_t *ss, stack_t *old);
 /* The bell: opened at boot and in a child that makes threads; all of it rings again after a mask opened. sysmon polls it. */
 void grt__signal_bell_open(void);
-/* Moves a descriptor of the runtime's out of the way of programs that count on the lowest free number; the new one, or -1 if there is
- * no such place under RLIMIT_NOFILE: then it is closed, and its user does without. */
-int grt__signal_high_fd(int fd);
 void grt__signal_bell_close(void);
 void grt__signal_bell_all(void);
 int grt__signal_bell_fd(void);
@@ -94,11 +105,26 @@ bool grt__signal_urgent_on(void);
 /* To be opened where sysmon waits. */
 uint64_t grt__signal_urgent_bit(void);
 
-/* Sends gp's queued signals that `mask` lets through to its own kernel thread. All signals blocked, critical. True if one of them
- * has a handler without SA_RESTART. */
-bool grt__signal_flush_queue(struct m *mp, struct g *gp, uint64_t mask);
+/* Sends gp's queued signals that `mask` lets through to its own kernel thread. All signals blocked, critical. Has one of them a
+ * handler, and one without SA_RESTART? */
+enum grt_flushed { FLUSHED_NOTHING, FLUSHED_SOFT, FLUSHED_HARD };
+enum grt_flushed grt__signal_flush_queue(struct m *mp, struct g *gp, uint64_t mask);
 /* The calling task, critical: if something queued may be delivered with the task's own mask, it is at the end of the section. */
 void grt__signal_look_again(struct g *gp);
 bool grt__pc_is_ours(uintptr_t pc);
+
+/* ---- between signal.c (dispositions, handlers) and sigqueue.c (directed signals) ---- */
+
+#define GRT_SIGBIT(sig) (1ull << ((sig)-1))
+extern struct grt_lock grt__signal_lock; /* rank SIGNAL */
+/* The program's disposition. */
+struct grt_ksigaction *grt__signal_action_of(int sig);
+/* Owner task, after it has changed its mask: something queued may be delivered now. */
+bool grt__signal_queue_opened(struct g *gp);
+/* Owner task, signals blocked: the call with a mask of its own is over, or its handler begins. */
+void grt__suspend_over(struct g *gp);
+/* A G that begins a new life. */
+void grt__sigqueue_drop(struct g *gp);
+void grt__sigqueue_fork_child(struct g *gp);
 
 #endif

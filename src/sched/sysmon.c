@@ -128,8 +128,10 @@ static bool look_at_p(struct p *pp, int64_t now, bool waits, int64_t slice)
 	}
 	if (!waits && !leaving)
 		return false;
+	bool used_up = now - pp->seen_when >= slice;
 	if (P_STATUS(word) == P_SYSCALL) {
-		if (!same_call || !grt_cas(&pp->word, word, P_WORD(P_IDLE, 0, P_SEQ(word) + 1)))
+		/* In the kernel since the last look; or in one short call after the other, each ended by a signal, and seen here only. */
+		if ((!same_call && !used_up) || !grt_cas(&pp->word, word, P_WORD(P_IDLE, 0, P_SEQ(word) + 1)))
 			return false;
 		grt__handoff_p(pp);
 		return true;
@@ -145,7 +147,7 @@ static bool look_at_p(struct p *pp, int64_t now, bool waits, int64_t slice)
 		grt__handoff_p(pp);
 		return true;
 	}
-	if ((leaving || now - pp->seen_when >= slice) && !grt__preempt_off) {
+	if ((leaving || used_up) && !grt__preempt_off) {
 		/* A task that was inside the loader or the runtime goes on: ask again soon. */
 		if (pp->preempt_tries < PREEMPT_TRIES || now - pp->preempt_sent >= slice) {
 			pp->preempt_tries++;
@@ -403,6 +405,7 @@ static void *sysmon_main(void *arg)
 	if (!birth.why && !room_for_an_m())
 		birth.why = "no further kernel thread is to be had";
 	if (!birth.why) {
+		mp->held.ranks = 0; /* in a child of fork: what the parent's held just then */
 		mp->p = &grt__no_p;
 		mp->g0.is_g0 = 1;
 		mp->g0.m = mp;

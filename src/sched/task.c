@@ -5,6 +5,7 @@
 #include "sched/pin.h"
 #include "sched/cancel.h"
 #include "sched/proc.h"
+#include "sched/signal.h"
 #include "sched/stack.h"
 #include "sched/tcb.h"
 #include <errno.h>
@@ -127,6 +128,8 @@ static void make_task(struct m *mp, struct g *gp, const struct grt_spawn *how)
 	gp->sigpending = 0;
 	if (grt_unlikely(gp->has_altstack))
 		gp->has_altstack = 0, gp->altstack_size = 0;
+	if (grt_unlikely(gp->has_queue)) /* pending for the task that ended here */
+		grt__sigqueue_drop(gp);
 	memcpy(gp->name, self->name, sizeof gp->name);
 	gp->lockedm = NULL;
 	gp->lock_count = 0;

@@ -501,28 +501,36 @@ int grt__tcb_make(struct g *gp)
 	return 0;
 }
 
-int grt__tcb_make_bare(struct g *gp, void *dtv, size_t bytes)
+/* Static TLS as each module has it at a thread's birth. */
+static void copy_images(char *tcb)
+{
+	const struct image_set *set = grt_load_acquire(&image_set);
+	for (uint32_t i = 0; i < set->n; i++) {
+		const struct tls_image *im = &set->image[i];
+		char *dst = tcb - im->below;
+		memcpy(dst, im->image, im->filesz);
+		if (im->memsz > im->filesz)
+			memset(dst + im->filesz, 0, im->memsz - im->filesz);
+	}
+}
+
+/*
+ * Not _dl_allocate_tls_init: it takes the loader's lock for TLS. Its holder may be in a handler of the program that interrupted the loader
+ * there, and wait for somebody who has no M to run on.
+ */
+void grt__tcb_make_bare(struct g *gp, void *dtv, size_t bytes)
 {
 	char *tcb = gp->tcb;
 	*(size_t *)dtv = bytes / 16 - 2; /* dtv[-1].counter; large enough, so that libc never reallocates it */
 	*(void **)(tcb + 8) = (char *)dtv + 16;
 	prepare_header(tcb);
-	if (!dl_allocate_tls_init(tcb, true))
-		return -ENOMEM;
+	copy_images(tcb);
 	set_fields(gp);
-	return 0;
 }
 
 void grt__tcb_renew(struct g *gp)
 {
-	const struct image_set *set = grt_load_acquire(&image_set);
-	for (uint32_t i = 0; i < set->n; i++) {
-		const struct tls_image *im = &set->image[i];
-		char *dst = (char *)gp->tcb - im->below;
-		memcpy(dst, im->image, im->filesz);
-		if (im->memsz > im->filesz)
-			memset(dst + im->filesz, 0, im->memsz - im->filesz);
-	}
+	copy_images(gp->tcb);
 	catch_up(gp);
 	set_life(gp);
 }

@@ -60,8 +60,8 @@ size_t grt__tcb_pthread_size(void);
 /* Makes a block at tcb (thread pointer) in zeroed memory. 0 or -ENOMEM. Calls libc's calloc: normal context only. */
 int grt__tcb_make(struct g *gp);
 /* Makes a block for a kernel thread of ours in zeroed memory, without libc's allocator: its DTV is `dtv`, zeroed, of `bytes`. Such a
- * thread runs no code that uses dynamic TLS. Takes the loader's TLS lock, whose holders are never preempted. */
-int grt__tcb_make_bare(struct g *gp, void *dtv, size_t bytes);
+ * thread runs no code that uses dynamic TLS. Takes no lock of libc's. */
+void grt__tcb_make_bare(struct g *gp, void *dtv, size_t bytes);
 /* Gives a pooled block a new life. No allocation. */
 void grt__tcb_renew(struct g *gp);
 /* That is going to happen soon. */

@@ -44,4 +44,22 @@ swapcontext:
 	.cfi_endproc
 	.size swapcontext, .-swapcontext
 
+/*
+ * void grt__context_return(void): the return address of a context's function (makecontext in ucontext.c). rbx is what makecontext
+ * put there: a function leaves it as it was. The nop: unwinders look for the return address minus one.
+ */
+	.globl grt__context_return
+	.hidden grt__context_return
+	.type grt__context_return, @function
+	.p2align 4
+	.cfi_startproc
+	.cfi_undefined %rip
+	nop
+grt__context_return:
+	movq	(%rbx), %rdi
+	call	grt__context_ended
+	hlt
+	.cfi_endproc
+	.size grt__context_return, .-grt__context_return
+
 	.section .note.GNU-stack, "", @progbits

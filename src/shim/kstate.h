@@ -15,7 +15,7 @@
 long grt__kstate_syscall(long nr, long *a, long *b, const long *c);
 
 /* signal.c, booted, any thread: a number about signals that is the runtime's; *r is the result or -errno. */
-bool grt__signal_syscall(long nr, const long a[4], long *r);
+bool grt__signal_syscall(long nr, const long a[6], long *r);
 
 /* tids.c, booted, any thread: a number that takes a thread's id for its process; the result or -errno, or GRT_KSTATE_REAL. */
 long grt__tid_syscall(long nr, long a, long b, long c, long d, long e, long f);

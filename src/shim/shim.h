@@ -56,13 +56,15 @@ static inline long grt__shim_result(long r)
 	})
 
 /*
- * The same if the call can sleep at all; straight to libc if it cannot (zero timeout, WNOHANG, MSG_DONTWAIT, ...).
+ * The same if the call can sleep at all; straight to libc if it cannot (zero timeout, WNOHANG, MSG_DONTWAIT, ...), unless
+ * it may look at a signalfd (sched/signal.h).
  *
  * What may be inside a section: libc functions that make system calls and use libc's internal names only. Never one that
  * calls the program or an interposed name (malloc and free included): getaddrinfo, popen, pclose, lio_listio, fopencookie
  * streams, dlopen. Those stay unannotated; when one of them sleeps, sysmon finds it (HACKING.md, "Retaking").
  */
-#define GRT_BLOCKING_IF(cond, type, may_last, call) ((cond) ? GRT_BLOCKING(type, may_last, call) : (call))
+#define GRT_BLOCKING_IF(cond, type, may_last, call)                                                                    \
+	((cond) || grt_unlikely(grt_load_relaxed(&grt__signalfd_mask)) ? GRT_BLOCKING(type, may_last, call) : (call))
 
 /* Exports `other`, libc's second name of the function `name`, as the same wrapper. */
 #define GRT_ALIAS(other, name)                                                                                         \

@@ -1,5 +1,5 @@
 /*
- * <signal.h>, and what of <setjmp.h> and <ucontext.h> changes the mask. The program sees its own dispositions and masks; the kernel's
+ * <signal.h>, and what of <setjmp.h> changes the mask. The program sees its own dispositions and masks; the kernel's
  * are sched/signal.c's.
  */
 #include "os/os.h"
@@ -10,8 +10,8 @@
 #include "shim/shim.h"
 #include <setjmp.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <sys/syscall.h>
-#include <ucontext.h>
 
 extern int __sigaction(int sig, const struct sigaction *act, struct sigaction *old);
 extern sighandler_t bsd_signal(int sig, sighandler_t handler);
@@ -154,7 +154,7 @@ GRT_EXPORT int sigpending(sigset_t *set)
 {
 	int r = REAL(sigpending)(set);
 	if (r == 0 && grt__on_task())
-		set_of(set, mask_of(set) | grt__signal_queued(grt__self.g));
+		set_of(set, mask_of(set) | (grt__signal_queued(grt__self.g) & grt__self.g->sigmask));
 	return r;
 }
 
@@ -166,6 +166,21 @@ GRT_EXPORT int sigaltstack(const stack_t *ss, stack_t *old)
 		return REAL(sigaltstack)(ss, old);
 	}
 	return grt__shim_errno(grt__signal_altstack(ss, old));
+}
+
+/* What a signalfd reports is also what is queued on a task: sched/signal.h. */
+static void note_signalfd(uint64_t mask)
+{
+	__atomic_or_fetch(&grt__signalfd_mask, mask & ~(GRT_MASK_LIBC | 1ull << (SIGKILL - 1) | 1ull << (SIGSTOP - 1)),
+	                  __ATOMIC_SEQ_CST);
+}
+
+GRT_EXPORT int signalfd(int fd, const sigset_t *mask, int flags)
+{
+	int r = REAL(signalfd)(fd, mask, flags);
+	if (r >= 0)
+		note_signalfd(mask_of(mask));
+	return r;
 }
 
 static int send_directed(pthread_t thread, int sig, int code, const union sigval *value)
@@ -204,32 +219,6 @@ GRT_EXPORT int pthread_sigqueue(pthread_t thread, int sig, const union sigval va
 	if (!booted() || !grt__g_of_pthread((void *)thread))
 		return REAL(pthread_sigqueue)(thread, sig, value);
 	return send_directed(thread, sig, SI_QUEUE, &value);
-}
-
-GRT_EXPORT int setcontext(const ucontext_t *ucp)
-{
-	if (grt__on_task())
-		grt__signal_note_mask(mask_of(&ucp->uc_sigmask));
-	return REAL(setcontext)(ucp);
-}
-
-/* For context.S: libc's function, or NULL if the mask is going to change. */
-void *grt__swapcontext_real(const ucontext_t *ucp);
-void *grt__swapcontext_real(const ucontext_t *ucp)
-{
-	uint64_t now = 0, next = mask_of(&ucp->uc_sigmask);
-	if (!grt__on_task() || (grt__signal_mask(SIG_BLOCK, NULL, &now), now == next))
-		return (void *)REAL(swapcontext);
-	return NULL;
-}
-
-/* oucp was saved in context.S, whose caller's return address is at sp. */
-int grt__swapcontext(ucontext_t *oucp, const ucontext_t *ucp, greg_t *sp);
-int grt__swapcontext(ucontext_t *oucp, const ucontext_t *ucp, greg_t *sp)
-{
-	oucp->uc_mcontext.gregs[REG_RIP] = *sp;
-	oucp->uc_mcontext.gregs[REG_RSP] = (greg_t)(sp + 1);
-	return setcontext(ucp);
 }
 
 /* ---- by the id of a thread ---- */
@@ -284,16 +273,7 @@ static long wait_syscall(const uint64_t *set, siginfo_t *info, const struct time
 	return grt__shim_result(sigtimedwait(&s, info, timeout));
 }
 
-static long suspend_syscall(const uint64_t *mask, size_t size)
-{
-	sigset_t s;
-	if (size != sizeof *mask)
-		return -EINVAL;
-	set_of(&s, *mask);
-	return grt__shim_result(sigsuspend(&s));
-}
-
-bool grt__signal_syscall(long nr, const long a[4], long *r)
+bool grt__signal_syscall(long nr, const long a[6], long *r)
 {
 	struct g *gp = NULL;
 	switch (nr) {
@@ -313,6 +293,11 @@ bool grt__signal_syscall(long nr, const long a[4], long *r)
 		         ? grt__signal_action((int)a[0], (const struct grt_ksigaction *)a[1], (struct grt_ksigaction *)a[2])
 		         : -EINVAL;
 		return true;
+	case SYS_signalfd:
+	case SYS_signalfd4:
+		if (a[1] && a[2] == 8)
+			note_signalfd(*(const uint64_t *)a[1]);
+		return false;
 	default:
 		break;
 	}
@@ -327,9 +312,6 @@ bool grt__signal_syscall(long nr, const long a[4], long *r)
 		return true;
 	case SYS_rt_sigtimedwait:
 		*r = wait_syscall((const uint64_t *)a[0], (siginfo_t *)a[1], (const struct timespec *)a[2], (size_t)a[3]);
-		return true;
-	case SYS_rt_sigsuspend:
-		*r = suspend_syscall((const uint64_t *)a[0], (size_t)a[1]);
 		return true;
 	case SYS_sigaltstack:
 		*r = grt__signal_altstack((const stack_t *)a[0], (stack_t *)a[1]);

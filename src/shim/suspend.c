@@ -19,16 +19,8 @@ int __xpg_sigpause(int sig);
 int __sigpause(int sig_or_mask, int is_sig);
 int __sigsuspend(const sigset_t *mask);
 
-/* Handlers of what is queued and open run, with the mask of the call. */
-static void deliver(uint64_t mask)
-{
-	uint64_t old;
-	grt__signal_mask(SIG_SETMASK, &mask, &old);
-	grt__signal_mask(SIG_SETMASK, &old, NULL);
-}
-
 /* What is left of the timeout; false: nothing. */
-static bool left(struct timespec *ts, int64_t until)
+bool grt__time_left(struct timespec *ts, int64_t until)
 {
 	int64_t ns = until - grt__nanotime();
 	if (ns < 0)
@@ -38,18 +30,22 @@ static bool left(struct timespec *ts, int64_t until)
 	return ns > 0;
 }
 
+/* A bad timeout is the kernel's to refuse, and one of centuries needs no count. */
+int64_t grt__time_until(const struct timespec *asked)
+{
+	if (!asked || asked->tv_sec < 0 || asked->tv_sec >= 1 << 30 || (unsigned long)asked->tv_nsec >= 1000000000)
+		return 0;
+	return grt__nanotime() + asked->tv_sec * 1000000000 + asked->tv_nsec;
+}
+
 int grt__suspend(struct grt_suspend *s, const sigset_t *mask)
 {
 	struct g *gp = grt__self.g;
-	const struct timespec *asked = s->timeout;
-	int64_t until = 0;
+	int64_t until = grt__time_until(s->timeout);
 	memcpy(&s->mask, mask, sizeof s->mask);
 	s->mask &= ~GRT_MASK_LIBC;
 	memset(&s->set, 0, sizeof s->set);
 	memcpy(&s->set, &s->mask, sizeof s->mask);
-	/* A bad timeout is the kernel's to refuse, and one of centuries needs no count. */
-	if (asked && asked->tv_sec >= 0 && asked->tv_sec < 1 << 30 && (unsigned long)asked->tv_nsec < 1000000000)
-		until = grt__nanotime() + asked->tv_sec * 1000000000 + asked->tv_nsec;
 	for (;;) {
 		uint32_t ran = gp->handlers_ran;
 		int r, error;
@@ -68,14 +64,14 @@ int grt__suspend(struct grt_suspend *s, const sigset_t *mask)
 			if (r != 0)
 				return r;
 		}
-		deliver(s->mask);
+		grt__suspend_deliver(s->mask);
 		if (gp->handlers_ran != ran) {
 			errno = EINTR;
 			return -1;
 		}
 		/* Ignored, or not for the program at all. */
 		if (until) {
-			left(&s->rest, until);
+			grt__time_left(&s->rest, until);
 			s->timeout = &s->rest;
 		}
 	}
@@ -158,9 +154,53 @@ GRT_EXPORT int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *
 	return ppoll(fds, n, timeout, mask);
 }
 
+static int whole_ms(const struct timespec *t)
+{
+	return t ? (int)(t->tv_sec * 1000 + (t->tv_nsec + 999999) / 1000000) : -1;
+}
+
+/* A number of syscall(): no cancellation point. */
+static int call_raw(const struct grt_suspend *s)
+{
+	struct {
+		const sigset_t *set;
+		size_t size;
+	} pair = {&s->set, sizeof s->mask};
+	struct timespec left;
+	long a[6], set = (long)&s->set;
+	memcpy(a, s->raw, sizeof a);
+	if (s->timeout)
+		left = *s->timeout; /* a copy: the kernel writes what is left */
+	long t = s->timeout ? (long)&left : 0;
+	switch (s->nr) {
+	case SYS_rt_sigsuspend:
+		a[0] = set;
+		break;
+	case SYS_ppoll:
+		a[2] = t;
+		a[3] = set;
+		break;
+	case SYS_epoll_pwait:
+		a[3] = whole_ms(s->timeout);
+		a[4] = set;
+		break;
+	case SYS_epoll_pwait2:
+		a[3] = t;
+		a[4] = set;
+		break;
+	default: /* SYS_pselect6, SYS_io_pgetevents */
+		a[4] = t;
+		a[5] = (long)&pair;
+		break;
+	}
+	return (int)REAL(syscall)(s->nr, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
 /* The sets are results too: a call that is made again needs them as they were, and EINTR leaves them so. */
 static int call_pselect(const struct grt_suspend *s)
 {
+	if (s->raw)
+		return call_raw(s);
 	return REAL(pselect)(s->n, s->p[0], s->p[1], s->p[2], s->timeout, &s->set);
 }
 
@@ -206,10 +246,7 @@ GRT_EXPORT int pselect(int n, fd_set *r, fd_set *w, fd_set *e, const struct time
 
 static int call_epoll_pwait(const struct grt_suspend *s)
 {
-	int ms = -1;
-	if (s->timeout)
-		ms = (int)(s->timeout->tv_sec * 1000 + (s->timeout->tv_nsec + 999999) / 1000000);
-	return REAL(epoll_pwait)(s->fd, s->p[0], s->n, ms, &s->set);
+	return REAL(epoll_pwait)(s->fd, s->p[0], s->n, whole_ms(s->timeout), &s->set);
 }
 
 GRT_EXPORT int epoll_pwait(int epfd, struct epoll_event *events, int max, int timeout, const sigset_t *mask)
@@ -235,4 +272,68 @@ GRT_EXPORT int epoll_pwait2(int epfd, struct epoll_event *events, int max, const
 	struct grt_suspend s = {
 		.call = call_epoll_pwait2, .timeout = timeout, .looks = true, .n = max, .fd = epfd, .p = {events}};
 	return grt__suspend(&s, mask);
+}
+
+/* ---- syscall() ---- */
+
+/* The mask of such a call; NULL: it has none, or one that the kernel refuses. */
+static const uint64_t *raw_mask(long nr, const long a[6])
+{
+	const struct {
+		const uint64_t *set;
+		size_t size;
+	} * pair;
+	switch (nr) {
+	case SYS_rt_sigsuspend:
+		return a[1] == 8 ? (const uint64_t *)a[0] : NULL;
+	case SYS_ppoll:
+		return a[4] == 8 ? (const uint64_t *)a[3] : NULL;
+	case SYS_epoll_pwait:
+	case SYS_epoll_pwait2:
+		return a[5] == 8 ? (const uint64_t *)a[4] : NULL;
+	case SYS_pselect6:
+	case SYS_io_pgetevents:
+		pair = (const void *)a[5];
+		return pair && pair->size == 8 ? pair->set : NULL;
+	default:
+		return NULL;
+	}
+}
+
+bool grt__suspend_syscall(long nr, const long a[6], long *r)
+{
+	const uint64_t *mask = raw_mask(nr, a);
+	struct timespec ts, *given = NULL;
+	sigset_t set;
+	if (!mask)
+		return false;
+	memset(&set, 0, sizeof set);
+	memcpy(&set, mask, sizeof *mask);
+	struct grt_suspend s = {.call = call_raw, .looks = true, .nr = nr, .raw = a};
+	if (nr == SYS_epoll_pwait) {
+		int ms = (int)a[3];
+		ts = (struct timespec){ms / 1000, ms % 1000 * 1000000L};
+		s.timeout = ms < 0 ? NULL : &ts;
+	} else if (nr == SYS_rt_sigsuspend) {
+		s.looks = false;
+	} else {
+		given = (struct timespec *)a[nr == SYS_ppoll ? 2 : nr == SYS_epoll_pwait2 ? 3 : 4];
+		if (given)
+			ts = *given;
+		s.timeout = given ? &ts : NULL;
+	}
+	if (nr == SYS_pselect6) {
+		s.call = call_pselect_kept;
+		s.n = (int)a[0];
+		s.fd = !sleeps(s.timeout);
+		for (int i = 0; i < 3; i++)
+			s.p[i] = (void *)a[1 + i];
+	}
+	if ((nr == SYS_epoll_pwait || nr == SYS_epoll_pwait2) && !sleeps(s.timeout))
+		return false;
+	int64_t until = grt__time_until(s.timeout);
+	*r = grt__shim_result(grt__suspend(&s, &set));
+	if (until && (nr == SYS_ppoll || nr == SYS_pselect6)) /* the kernel's habit */
+		grt__time_left(given, until);
+	return true;
 }

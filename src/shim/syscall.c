@@ -12,6 +12,7 @@
 #include "os/os.h"
 #include "shim/kstate.h"
 #include "shim/shim.h"
+#include "shim/suspend.h"
 #include "sync/futex.h"
 #include <fcntl.h>
 #include <limits.h>
@@ -375,13 +376,15 @@ long grt__syscall(long nr, long a, long b, long c, long d, long e, long f)
 			grt__fork_child();
 		return pid;
 	}
-	long args[] = {a, b, c, d}, r;
+	long args[] = {a, b, c, d, e, f}, r;
 	if (grt__signal_syscall(nr, args, &r))
 		return r < 0 ? grt__shim_errno((int)r) : r;
 	long done = grt__tid_syscall(nr, a, b, c, d, e, f);
 	if (grt_unlikely(done != GRT_KSTATE_REAL))
 		return (done < 0 && done > -4096) ? grt__shim_errno((int)done) : done;
 	if (grt__on_task()) {
+		if (grt__suspend_syscall(nr, args, &r))
+			return r < 0 ? grt__shim_errno((int)r) : r;
 		if (nr == SYS_gettid)
 			return grt__self.g->tid;
 		if (nr == SYS_sched_yield) {

@@ -4,6 +4,7 @@
  */
 #include "sched/signal.h"
 #include "shim/shim.h"
+#include "shim/suspend.h"
 #include <string.h>
 
 /* ---- children ---- */
@@ -37,26 +38,36 @@ GRT_EXPORT pid_t wait4(pid_t pid, int *status, int options, struct rusage *usage
 
 /* ---- signals: they must arrive while the kernel has this task's mask, so the M waits in the kernel ---- */
 
-/* Directed signals of a task are queued on it, not in the kernel: look there first. */
+/* Directed signals of a task are queued on it, not in the kernel: look there first. A kick of the runtime's is no reason to return. */
 static int wait_for_signal(const sigset_t *set, siginfo_t *info, const struct timespec *timeout)
 {
+	struct g *gp = grt__self.g;
+	struct timespec rest;
 	siginfo_t mine;
 	uint64_t mask;
 
 	if (!grt__on_task())
 		return REAL(sigtimedwait)(set, info, timeout);
 	memcpy(&mask, set, sizeof mask);
-	int sig = grt__sigwait_begin(mask, &mine);
-	if (sig > 0) {
-		if (info != NULL)
-			*info = mine;
-		return sig;
+	for (int64_t until = grt__time_until(timeout);;) {
+		uint32_t ran = gp->handlers_ran;
+		int sig = grt__sigwait_begin(mask, &mine);
+		if (sig > 0) {
+			if (info != NULL)
+				*info = mine;
+			return sig;
+		}
+		sig = REAL(sigtimedwait)(set, info, timeout);
+		int error = errno;
+		bool kicked = grt__sigwait_end();
+		errno = error;
+		if (sig >= 0 || error != EINTR || gp->handlers_ran != ran || !kicked)
+			return sig;
+		if (until) {
+			grt__time_left(&rest, until);
+			timeout = &rest;
+		}
 	}
-	sig = GRT_BLOCKING(int, true, REAL(sigtimedwait)(set, info, timeout));
-	int saved_errno = errno;
-	grt__sigwait_end();
-	errno = saved_errno;
-	return sig;
 }
 
 GRT_EXPORT int sigwait(const sigset_t *set, int *sig)

@@ -249,6 +249,52 @@ static void comes_back(struct co *c)
 	setcontext(&again);
 }
 
+/* makecontext: the end of the function is as if by setcontext(uc_link), which restores that context's mask. */
+static ucontext_t ends, after;
+static int ended_with, ended_args;
+
+static void blocks_more(int a, int b, int c, int d, int e, int f, int g, int h)
+{
+	sigset_t set;
+	ended_args = a == 1 && b == 2 && c == 3 && d == 4 && e == 5 && f == 6 && g == 7 && h == 8;
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR2);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+static void on_link(int sig)
+{
+	(void)sig;
+	ended_with++;
+}
+
+static void *links(void *arg)
+{
+	static char stack[65536];
+	volatile int back = 0;
+	sigset_t now;
+	(void)arg;
+	signal(SIGUSR2, on_link);
+	getcontext(&after);
+	if (!back) {
+		back = 1;
+		getcontext(&ends);
+		ends.uc_stack.ss_sp = stack;
+		ends.uc_stack.ss_size = sizeof stack;
+		ends.uc_link = &after;
+		makecontext(&ends, (void (*)(void))blocks_more, 8, 1, 2, 3, 4, 5, 6, 7, 8);
+		setcontext(&ends);
+	}
+	pthread_sigmask(SIG_BLOCK, NULL, &now);
+	CHECK("makecontext passes eight arguments", ended_args);
+	CHECK("the mask of uc_link is in force after the function's end", !sigismember(&now, SIGUSR2));
+	for (int i = 0; i < 20; i++)
+		sched_yield();
+	pthread_kill(pthread_self(), SIGUSR2);
+	CHECK_EQ("and stays so", 1, ended_with);
+	return NULL;
+}
+
 int main(void)
 {
 	struct sigaction sa = {.sa_handler = on_usr2};
@@ -302,5 +348,6 @@ int main(void)
 		setcontext(&c->self);
 	}
 	CHECK_EQ("a saved context can be resumed more than once", 3, times);
+	join(spawn(links, NULL));
 	return check_done();
 }

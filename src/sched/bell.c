@@ -1,0 +1,83 @@
+/* The bell (signal.h): a signalfd that is never read, which sysmon polls. */
+#include "os/os.h"
+#include "sched/proc.h"
+#include "sched/signal.h"
+#include <fcntl.h>
+
+static int bell_fd = -1;
+static uint64_t bell_mask = GRT_MASK_ALL; /* what the signalfd reports */
+
+int grt__signal_bell_fd(void)
+{
+	return bell_fd;
+}
+
+void grt__signal_bell_open(void)
+{
+	long fd = grt__sys4(SYS_signalfd4, -1, &bell_mask, 8, O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return;
+	bell_fd = grt__os_high_fd((int)fd);
+}
+
+void grt__signal_bell_close(void)
+{
+	if (bell_fd >= 0)
+		grt__sys_close(bell_fd);
+	bell_fd = -1;
+}
+
+void grt__signal_bell_all(void)
+{
+	uint64_t all = GRT_MASK_ALL;
+	if (grt_load_relaxed(&bell_mask) == all || bell_fd < 0)
+		return;
+	grt_store_relaxed(&bell_mask, all);
+	grt__sys4(SYS_signalfd4, bell_fd, &all, 8, 0);
+}
+
+struct taker {
+	uint64_t pending;
+	struct g *gp;
+	uint64_t takes; /* union of what anybody would take */
+};
+
+static void find_taker(struct g *gp, void *arg)
+{
+	struct taker *t = arg;
+	if (gp->internal)
+		return;
+	uint64_t takes = t->pending & ~gp->sigmask;
+	t->takes |= takes;
+	if (takes && !t->gp) /* main comes first in the table, as the kernel prefers it */
+		t->gp = gp;
+}
+
+/* sysmon: something is pending that no running kernel thread takes. */
+void grt__signal_bell(short revents)
+{
+	struct taker t = {0};
+	if (bell_fd >= 0 && !(revents & 1 /* POLLIN */)) {
+		bell_fd = -1; /* the program closed it: process-directed signals wait for a task to run */
+		grt__signal_bell_open();
+		return;
+	}
+	grt__sys2(SYS_rt_sigpending, &t.pending, 8);
+	t.pending &= bell_fd < 0 ? GRT_MASK_ALL : bell_mask;
+	if (!t.pending)
+		return;
+	grt__allg_for_each(find_taker, &t);
+	if (t.gp && grt_load_acquire(&t.gp->status) == G_WAITING) {
+		grt__signal_prod(t.gp, true);
+	}
+	if (bell_fd < 0)
+		return;
+	if (t.takes != t.pending) { /* nobody wants these now: look again when a mask opens */
+		uint64_t mask = bell_mask & ~(t.pending & ~t.takes);
+		grt_store_relaxed(&bell_mask, mask);
+		grt__sys4(SYS_signalfd4, bell_fd, &mask, 8, 0);
+	} else {
+		struct timespec pause = {0, 200000};
+		grt__sys2(SYS_nanosleep, &pause, NULL); /* its taker is on the way */
+	}
+}
