@@ -107,7 +107,7 @@ for p in 1 2; do
 	start grt "$T/p" states end
 	echo "$server" >"$T/pid"
 	for ((i = 0; i < 200; i++)); do
-		grep -q ready "$T/grt.err" && break
+		grep -qs ready "$T/grt.err" && break
 		sleep 0.1
 	done
 	timeout 60 "$gdb" -nx -batch -iex "$nodebug" -p "$server" -x "$T/look" </dev/null >"$T/look.out" 2>"$T/look.err"
