@@ -6,6 +6,8 @@ runs at the moment. This adds the others, in a living process and in a core:
     grt task N              looks at task N from here on, until the program goes on: bt, up, frame, info locals, print
     grt task N COMMAND      one command there
     grt task all COMMAND    the same for each (or for some: grt task 3 5 bt)
+    grt pin                 keeps the selected task on its kernel thread from now on, so that next, step, until and finish, which wait
+                            for it on the thread where they began, find it there after it has waited (unpinned again: grt unpin)
     $_grt_task()            the id of the task that is looked at, for the condition of a breakpoint: break f if $_grt_task() == 3
     $_grt_var("NAME")       its own copy of a __thread variable; print NAME alone is right for a task that runs, in a living process
 
@@ -13,7 +15,7 @@ The ids are those of libgrt's tracebacks. ("task" and "info tasks" are gdb's own
 
 A task that runs, or sleeps in the kernel, is shown by its kernel thread. For a parked one an unwinder of ours claims that the
 innermost frame of the selected thread was called from where the task left its stack; a frame filter hides that innermost frame.
-So nothing is written to the process, and frame numbers begin with 1. Needs libgrt's debug information (.debug_info).
+So nothing is written to the process (by grt pin only, which calls a function in it), and frame numbers begin with 1. Needs libgrt's debug information (.debug_info).
 
 Loaded by itself if it is installed where gdb looks for it (see "info auto-load"); else: source PATH/libgrt-gdb.py
 """
@@ -339,6 +341,22 @@ grt task all COMMAND: run it for each.  grt task: say which one is looked at."""
                 print(e)
 
 
+class Pin(gdb.Command):
+    """Keep the selected task on its kernel thread, so that next, step, until and finish work across calls that wait."""
+
+    def __init__(self, name="grt pin", function="grt_lock_os_thread"):
+        self.function = function
+        super().__init__(name, gdb.COMMAND_RUNNING)
+
+    def invoke(self, argument, from_tty):
+        task = current_task()
+        if task is None or viewing():
+            raise gdb.GdbError("not a task that runs: stop it at a breakpoint first")
+        if of_libgrt(gdb.newest_frame()) or int(task.value["tls"]["crit"]):
+            raise gdb.GdbError("the task is inside libgrt: stop it in the program's code first")
+        gdb.execute("call (void)%s()" % self.function)
+
+
 class TaskId(gdb.Function):
     """The id of the task that the selected thread runs, or that is looked at; 0: none."""
 
@@ -398,5 +416,7 @@ gdb.events.cont.connect(lambda event: set_view(None))
 Grt()
 Tasks()
 TaskCommand()
+Pin()
+Pin("grt unpin", "grt_unlock_os_thread")
 TaskId()
 TaskVar()

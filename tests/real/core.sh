@@ -4,13 +4,14 @@
 # PACKAGES: gdb
 . "$(dirname "$0")/common.sh"
 need gdb gdb
+nodebug="set debug-file-directory /nonexistent" # of libc: much to read, and not everywhere
 ulimit -c unlimited 2>/dev/null || skip "core dumps are limited"
 case $(cat /proc/sys/kernel/core_pattern) in */* | \|* | '') skip "cores do not go to the working directory" ;; esac
 gcc -g -O1 -pthread -o "$T/p" "$here/debug_program.c" 2>"$T/cc.err" || fail "it does not compile: $(head -n 5 "$T/cc.err")"
 
 # The functions of the program and of libc on the crashed thread's stack, and what mine is there.
 stack() {
-	timeout 30 "$gdb" -nx -batch -ex bt -ex 'print mine' "$T/p" "$1" 2>/dev/null |
+	timeout 30 "$gdb" -nx -batch -iex "$nodebug" -ex bt -ex 'print mine' "$T/p" "$1" 2>/dev/null |
 		sed -nE 's/__GI_//; s/^#[0-9]+ +(0x[0-9a-f]+ in )?([A-Za-z_0-9]+) \(.*/\2/p; s/^\$1 = /mine /p' |
 		grep -E '^(.*abort|.*raise|crash_here|crash|main|mine .*)$' | uniq
 }
@@ -44,7 +45,7 @@ GOTRACEBACK=crash under "$T/p" crash fault
 crashed "fault with GOTRACEBACK=crash"
 [ -n "$GRT_PRELOAD" ] || exit 0
 script=$here/../../src/observe/libgrt-gdb.py
-timeout 30 "$gdb" -nx -batch -ex "source $script" -ex 'grt tasks' -ex 'grt task 2 bt' -ex 'grt task all print $_grt_var("mine")' \
+timeout 30 "$gdb" -nx -batch -iex "$nodebug" -ex "source $script" -ex 'grt tasks' -ex 'grt task 2 bt' -ex 'grt task all print $_grt_var("mine")' \
 	"$T/p" "$T/core.grt" >"$T/gdb.out" 2>"$T/gdb.err"
 grep -q 'sync.Mutex.Lock .*lock_inner' "$T/gdb.out" && grep -q ' in locker (' "$T/gdb.out" && grep -q '= 2$' "$T/gdb.out" &&
 	grep -q '= 77$' "$T/gdb.out" || {

@@ -28,7 +28,7 @@ for p in 1 2; do
 	rm -f "$T/grt/end"
 	start grt "$T/p" states end
 	for ((i = 0; i < 200; i++)); do
-		grep -q ready "$T/grt.err" && break
+		grep -qs ready "$T/grt.err" && break
 		sleep 0.1
 	done
 	rm -f "$T/trace"
