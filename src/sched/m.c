@@ -368,15 +368,21 @@ void grt__m_look_own(struct m *mp)
 static void stop_own(struct m *mp)
 {
 	struct g *gp = mp->lockedg;
+	bool slept = false;
 	grt__m_set_mask(mp, GRT_MASK_ALL);
 	for (;;) {
 		uint32_t seen = grt_load_acquire(&mp->own_word); /* before the looks: pairs with the add of grt__m_look_own */
 		int64_t next = grt_load_relaxed(&mp->p->timer0);
-		if (next != GRT_FOREVER)
+		if (next != GRT_FOREVER && grt_load_acquire(&gp->status) != G_RUNNABLE) {
 			next = grt__timers_run(mp->p, grt__nanotime());
+			/* A time-out that is over at once lets others run, as the kernel's sleep does: one may hold what it waits for. */
+			if (!slept && grt_load_acquire(&gp->status) == G_RUNNABLE)
+				grt__sys0(SYS_sched_yield);
+		}
 		if (grt_load_acquire(&gp->status) == G_RUNNABLE || grt_load_acquire(&mp->ending))
 			return;
 		sleep_on(mp, &mp->own_word, seen, next);
+		slept = true;
 	}
 }
 

@@ -54,10 +54,20 @@ static void note_priority(struct g *gp, int tid)
 	grt_store_relaxed(&gp->rt_prio, (uint8_t)param.sched_priority); /* 0 for all but the real-time policies */
 }
 
+/* What a program gave for a tid and can be none: which error that is depends on the call, so the kernel is asked. */
+enum { BAD_TID = INT_MIN };
+
+static inline bool failed(int tid)
+{
+	return tid < 0 && tid != BAD_TID;
+}
+
 /* The same for what a program takes for the id of a kernel thread. -ESRCH: no such task. */
 static int thread_of_tid(pid_t tid, bool change)
 {
 	struct g *gp = g_of_tid_or_self(tid);
+	if (tid < 0)
+		return BAD_TID;
 	if (!gp)
 		return tid >= GRT_TID_FIRST ? -ESRCH : tid;
 	return thread_of(gp, change);
@@ -68,7 +78,7 @@ static long change_sched(long nr, int tid, long b, long c)
 {
 	struct g *gp = g_of_tid_or_self(tid);
 	int kernel_tid = thread_of_tid(tid, true);
-	if (kernel_tid < 0)
+	if (failed(kernel_tid))
 		return kernel_tid;
 	long r = grt__sys3(nr, kernel_tid, b, c);
 	if (r >= 0 && gp)
@@ -241,7 +251,7 @@ GRT_EXPORT int pthread_setaffinity_np(pthread_t thread, size_t size, const cpu_s
 
 static int get_affinity(int tid, size_t size, cpu_set_t *set)
 {
-	if (tid < 0)
+	if (failed(tid))
 		return tid;
 	long n = grt__sys3(SYS_sched_getaffinity, tid, size < INT32_MAX ? size : INT32_MAX, set);
 	if (n < 0)
@@ -324,7 +334,7 @@ GRT_EXPORT int sched_setaffinity(pid_t pid, size_t size, const cpu_set_t *set)
 	if (!booted())
 		return REAL(sched_setaffinity)(pid, size, set);
 	int tid = thread_of_tid(pid, true);
-	return grt__shim_errno((int)(tid < 0 ? tid : grt__sys3(SYS_sched_setaffinity, tid, size, set)));
+	return grt__shim_errno((int)(failed(tid) ? tid : grt__sys3(SYS_sched_setaffinity, tid, size, set)));
 }
 
 GRT_EXPORT int sched_getaffinity(pid_t pid, size_t size, cpu_set_t *set)
@@ -347,7 +357,7 @@ GRT_EXPORT int sched_getscheduler(pid_t pid)
 	if (!booted())
 		return REAL(sched_getscheduler)(pid);
 	int tid = thread_of_tid(pid, false);
-	return grt__shim_errno((int)(tid < 0 ? tid : grt__sys1(SYS_sched_getscheduler, tid)));
+	return grt__shim_errno((int)(failed(tid) ? tid : grt__sys1(SYS_sched_getscheduler, tid)));
 }
 GRT_ALIAS(__sched_getscheduler, sched_getscheduler);
 
@@ -363,7 +373,7 @@ GRT_EXPORT int sched_getparam(pid_t pid, struct sched_param *param)
 	if (!booted())
 		return REAL(sched_getparam)(pid, param);
 	int tid = thread_of_tid(pid, false);
-	return grt__shim_errno((int)(tid < 0 ? tid : grt__sys2(SYS_sched_getparam, tid, param)));
+	return grt__shim_errno((int)(failed(tid) ? tid : grt__sys2(SYS_sched_getparam, tid, param)));
 }
 GRT_ALIAS(__sched_getparam, sched_getparam);
 
@@ -372,7 +382,7 @@ GRT_EXPORT int setpriority(__priority_which_t which, id_t who, int value)
 	if (!booted() || which != PRIO_PROCESS)
 		return REAL(setpriority)(which, who, value);
 	int tid = thread_of_tid((pid_t)who, true);
-	return grt__shim_errno((int)(tid < 0 ? tid : grt__sys3(SYS_setpriority, which, tid, value)));
+	return grt__shim_errno((int)(failed(tid) ? tid : grt__sys3(SYS_setpriority, which, tid, value)));
 }
 
 GRT_EXPORT int getpriority(__priority_which_t which, id_t who)
@@ -380,7 +390,7 @@ GRT_EXPORT int getpriority(__priority_which_t which, id_t who)
 	if (!booted() || which != PRIO_PROCESS)
 		return REAL(getpriority)(which, who);
 	int tid = thread_of_tid((pid_t)who, false);
-	return tid < 0 ? grt__shim_errno(tid) : REAL(getpriority)(which, (id_t)tid);
+	return failed(tid) ? grt__shim_errno(tid) : REAL(getpriority)(which, (id_t)tid);
 }
 
 GRT_EXPORT int nice(int inc)
@@ -394,7 +404,7 @@ GRT_EXPORT int sched_rr_get_interval(pid_t pid, struct timespec *interval)
 	if (!booted())
 		return REAL(sched_rr_get_interval)(pid, interval);
 	int tid = thread_of_tid(pid, false);
-	return tid < 0 ? grt__shim_errno(tid) : REAL(sched_rr_get_interval)(tid, interval);
+	return failed(tid) ? grt__shim_errno(tid) : REAL(sched_rr_get_interval)(tid, interval);
 }
 
 /* ---- namespaces, capabilities, personality ---- */
@@ -444,7 +454,7 @@ GRT_EXPORT int personality(unsigned long persona)
 static long translate(long *tid, bool change)
 {
 	int t = thread_of_tid((pid_t)*tid, change);
-	if (t < 0)
+	if (failed(t))
 		return t;
 	*tid = t;
 	return GRT_KSTATE_REAL;
