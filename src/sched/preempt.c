@@ -10,7 +10,6 @@
 #include "os/os.h"
 #include "sched/broadcast.h"
 #include "sched/cancel.h"
-#include "sched/pin.h"
 #include "sched/proc.h"
 #include "sched/signal.h"
 #include <errno.h>
@@ -239,15 +238,14 @@ void grt__preempt_signal(int sig, siginfo_t *info, void *uc)
 	grt__self.crit = 1;
 	grt_barrier();
 	gp->suspend_kick = 1;
-	if (grt_unlikely(grt__cancel_due_async()) && !grt__self.in_vfork) {
-		if (pending) /* signals: run_handler looks for them, wherever the task goes on */
-			grt__pin_asked(mp, gp);
+	enum grt_flushed sent = pending ? grt__signal_flush_queue(mp, gp, grt__uc_mask(uc)) : FLUSHED_NOTHING;
+	/* A handler first: it may move the task, and the beginning of it asks again for the cancellation. */
+	if (grt_unlikely(grt__cancel_due_async()) && !grt__self.in_vfork && sent == FLUSHED_NOTHING) {
 		grt_barrier();
 		grt__self.crit = 0;
 		grt__signal_cancel(info, uc);
 	}
 	if (pending) { /* they are delivered when this handler returns */
-		enum grt_flushed sent = grt__signal_flush_queue(mp, gp, grt__uc_mask(uc));
 		if (sent == FLUSHED_HARD && grt__self.in_block)
 			grt__sigframe_end_call(uc);
 		if (grt_unlikely(grt__uc_mask(uc) & ~gp->sigmask)) /* about to open its mask: it looks again then */

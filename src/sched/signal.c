@@ -202,6 +202,8 @@ static void run_handler(int sig, siginfo_t *info, ucontext_t *uc, void (*handler
 	grt__self.crit = 0;
 	grt_barrier();
 	kick_again(mp);
+	if (grt_unlikely(grt__cancel_due_async()) && sig != GRT_SIGRT) /* the kick for it brought this signal instead */
+		grt__preempt_kick(mp);
 	grt__sys_sigprocmask(SIG_SETMASK, &mask, NULL);
 	handler(sig, info, uc);
 	if (in_block)

@@ -298,13 +298,20 @@ static uint32_t *list_lock(void)
 	return (uint32_t *)(rtld_global + off.stack_user + 48);
 }
 
-static void list_lock_take(void)
+/* A task is critical with it: no handler of the program may run, wait or jump away then. But it waits outside: the holder may be in such
+ * a handler, in libc, and wait for one of this task's. */
+static void list_lock_take(bool task)
 {
 	uint32_t *l = list_lock();
 	if (grt_cas(l, 0, 1))
 		return;
-	while (__atomic_exchange_n(l, 2, __ATOMIC_ACQUIRE) != 0)
+	while (__atomic_exchange_n(l, 2, __ATOMIC_ACQUIRE) != 0) {
+		if (task)
+			grt__leave();
 		grt__os_futex_wait(l, 2, INT64_MAX);
+		if (task)
+			grt__enter();
+	}
 }
 
 static void list_lock_drop(void)
@@ -336,7 +343,7 @@ void grt__dlopen_enter(void)
 	if (task)
 		grt__enter();
 	grt_add_seqcst(&dlopen_depth, 1);
-	list_lock_take();
+	list_lock_take(task);
 	grt__allg_for_each(splice, NULL);
 	list_lock_drop();
 	if (task)
@@ -349,7 +356,7 @@ void grt__dlopen_leave(void)
 	grt__tcb_images_refresh();
 	if (task)
 		grt__enter();
-	list_lock_take();
+	list_lock_take(task);
 	if (grt_add_seqcst(&dlopen_depth, -1) == 0)
 		grt__allg_for_each(unsplice, NULL);
 	list_lock_drop();
@@ -380,7 +387,7 @@ static void unsplice_dying(struct g *gp)
 {
 	if (grt_likely(grt_list_empty(&FIELD(gp->tcb, struct grt_list, list))))
 		return;
-	list_lock_take();
+	list_lock_take(false);
 	unsplice(gp, NULL);
 	list_lock_drop();
 }
