@@ -367,7 +367,7 @@ void grt__dlopen_leave(void)
 void grt__tcb_libc_threads(void (*fn)(int tid, void *arg), void *arg)
 {
 	const uint32_t lists[] = {off.stack_used, off.stack_user};
-	list_lock_take();
+	list_lock_take(false);
 	for (int i = 0; i < 2; i++) {
 		struct grt_list *head = (struct grt_list *)(rtld_global + lists[i]);
 		for (struct grt_list *l = head->next; l != head; l = l->next)
