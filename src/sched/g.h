@@ -52,6 +52,7 @@ struct g {
 	uint8_t internal;
 	uint8_t user_stack;
 	uint8_t pinned;        /* owner task */
+	uint8_t inherits;      /* shim/kstate.c: changes that its children must have; owner task */
 	uint8_t robust;        /* enum grt_robust: the list that is registered for its M; owner task */
 	uint8_t clears_tid;    /* clear_tid is the program's own; owner task */
 	uint8_t slow_block[2]; /* by may_last: the last blocking section of that kind lost its P; predicts the next */

@@ -127,7 +127,7 @@ int grt__spawn(const struct grt_spawn *how, unsigned long *pthread)
 	gp->lock_count = 0;
 	gp->pinned_tid = 0;
 	gp->pin_wanted = 0;
-	gp->pinned = gp->robust = gp->clears_tid = 0;
+	gp->pinned = gp->inherits = gp->robust = gp->clears_tid = 0;
 	gp->wait_why = WAIT_NONE;
 	if (grt_unlikely(grt_load_relaxed(&grt__cputime_counts)))
 		gp->cputime = 0;
