@@ -2,7 +2,6 @@
 #include "base/atomic.h"
 #include "elf/peek.h"
 #include "os/os.h"
-#include "sched/signal.h"
 #include <dlfcn.h>
 #include <elf.h>
 #include <libunwind.h>
@@ -217,7 +216,7 @@ static int bound_pipe2(int fds[2], int flags)
 {
 	int r = next_pipe2(fds, flags);
 	for (int i = 0; r == 0 && i < 2; i++)
-		fds[i] = grt__signal_high_fd(fds[i]);
+		fds[i] = grt__os_high_fd(fds[i]);
 	return r;
 }
 

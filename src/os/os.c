@@ -1,11 +1,13 @@
 #include "os/os.h"
 #include "base/atomic.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 struct grt_os grt__os;
 
@@ -86,6 +88,20 @@ bool grt__os_membarrier(void)
 		return true;
 	barrier_by_unmap();
 	return false;
+}
+
+enum { HIGH_FD = 900, FEW_FDS = 64 };
+
+int grt__os_high_fd(int fd)
+{
+	struct rlimit rl;
+	long high = grt__sys3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, HIGH_FD);
+	/* A lower limit: the highest there is; one of very few would be missed. */
+	if (high < 0 && grt__sys4(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &rl) == 0 && rl.rlim_cur >= FEW_FDS &&
+	    rl.rlim_cur <= HIGH_FD)
+		high = grt__sys3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, (int)rl.rlim_cur - 1);
+	grt__sys_close(fd);
+	return high < 0 ? -1 : (int)high;
 }
 
 long grt__os_read_file(const char *path, char *buf, size_t size)

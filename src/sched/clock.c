@@ -39,7 +39,7 @@ static void clock_open(void)
 		low = -1;
 	}
 	if (low >= 0)
-		fd = grt__signal_high_fd((int)low);
+		fd = grt__os_high_fd((int)low);
 	if (fd < 0) {
 		grt_store_seqcst(&wanted, 0); /* again at the next such deadline */
 		return;

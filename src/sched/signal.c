@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #define SA_RESTORER_FLAG 0x04000000ul
 enum { NSIG_MAX = 64, VERSIONS = 4 };
@@ -751,23 +750,10 @@ void grt__signal_init(void)
 
 static int bell_fd = -1;
 static uint64_t bell_mask = GRT_MASK_ALL; /* what the signalfd reports */
-enum { BELL_FD_AT = 900, BELL_FD_LEAST = 64 };
 
 int grt__signal_bell_fd(void)
 {
 	return bell_fd;
-}
-
-int grt__signal_high_fd(int fd)
-{
-	struct rlimit rl;
-	long high = grt__sys3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, BELL_FD_AT);
-	/* A lower limit: the highest there is; one of very few would be missed. */
-	if (high < 0 && grt__sys4(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &rl) == 0 && rl.rlim_cur >= BELL_FD_LEAST &&
-	    rl.rlim_cur <= BELL_FD_AT)
-		high = grt__sys3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, (int)rl.rlim_cur - 1);
-	grt__sys_close(fd);
-	return high < 0 ? -1 : (int)high;
 }
 
 void grt__signal_bell_open(void)
@@ -775,7 +761,7 @@ void grt__signal_bell_open(void)
 	long fd = grt__sys4(SYS_signalfd4, -1, &bell_mask, 8, O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return;
-	bell_fd = grt__signal_high_fd((int)fd);
+	bell_fd = grt__os_high_fd((int)fd);
 }
 
 void grt__signal_bell_close(void)

@@ -69,9 +69,6 @@ void grt__signal_note_mask(uint64_t mask);
 int grt__signal_altstack(const stack_t *ss, stack_t *old);
 /* The bell: opened at boot and in a child that makes threads; all of it rings again after a mask opened. sysmon polls it. */
 void grt__signal_bell_open(void);
-/* Moves a descriptor of the runtime's out of the way of programs that count on the lowest free number; the new one, or -1 if there is
- * no such place under RLIMIT_NOFILE: then it is closed, and its user does without. */
-int grt__signal_high_fd(int fd);
 void grt__signal_bell_close(void);
 void grt__signal_bell_all(void);
 int grt__signal_bell_fd(void);

@@ -77,6 +77,8 @@ static void new_id(struct m *mp, struct g *gp)
 static void run(struct g *gp, __pthread_unwind_buf_t *end)
 {
 	grt__tcb_set_unwind_end(gp, end);
+	grt__libc.uselocale((void *)-1l); /* also sets the ctype tables */
+	grt__leave(); /* the first handler may run here, and may end the task: what both need is there */
 	void *result = gp->fn(gp->arg);
 	if (gp->returns_int)
 		result = (void *)(intptr_t)(int)(intptr_t)result;
@@ -88,8 +90,6 @@ static const struct grt_ctx_last *end_task(struct g *gp);
 static const struct grt_ctx_last *task_main(void *arg)
 {
 	__pthread_unwind_buf_t end = {0};
-	grt__leave();
-	grt__libc.uselocale((void *)-1l); /* also sets the ctype tables */
 	/* Unwinding (pthread_exit, cancellation) ends here, also out of a destructor: then the rest of them run. */
 	if (sigsetjmp((struct __jmp_buf_tag *)end.__cancel_jmp_buf, 0) == 0)
 		run(grt__self.g, &end);
