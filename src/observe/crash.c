@@ -37,8 +37,8 @@ struct stack {
 	uintptr_t guard_lo, lo, hi;
 };
 
-/* Where gp's stack ends and what lies below; false if that is not ours to know (a stack that the program supplied). */
-static bool stack_of(const struct g *gp, struct stack *s)
+/* Where gp's stack ends and what lies below; false if that is not ours to know. */
+static bool stack_of(const struct g *gp, uintptr_t sp, struct stack *s)
 {
 	if (gp == &grt__main_g) {
 		struct rlimit rl;
@@ -49,12 +49,13 @@ static bool stack_of(const struct g *gp, struct stack *s)
 		s->guard_lo = s->lo - (1u << 20); /* the gap that the kernel keeps */
 		return true;
 	}
-	if (!gp->map_lo || gp->user_stack)
+	if (!gp->map_lo)
 		return false;
-	s->guard_lo = (uintptr_t)gp->map_lo;
+	s->guard_lo = gp->user_stack ? (uintptr_t)gp->stack_lo - grt__os.page_size : (uintptr_t)gp->map_lo;
 	s->lo = (uintptr_t)gp->stack_lo;
 	s->hi = (uintptr_t)gp->birth.stack_hi;
-	return true;
+	/* What lies below the program's own stack is not ours to know: a guard, if the stack pointer went there too. */
+	return !gp->user_stack || (sp > s->guard_lo - grt__os.page_size && sp < s->lo + grt__os.page_size);
 }
 
 static void report_overflow(const struct g *gp, const struct stack *s, const struct grt_regs *regs)
@@ -151,8 +152,8 @@ void grt__crash_report_sig(int sig, siginfo_t *si, void *ucontext)
 	if (is_fault(sig, si)) {
 		uintptr_t addr = (uintptr_t)si->si_addr;
 		struct stack s;
-		if ((sig == SIGSEGV || sig == SIGBUS) && gp && !gp->is_g0 && stack_of(gp, &s) && addr >= s.guard_lo &&
-		    addr < s.lo)
+		if ((sig == SIGSEGV || sig == SIGBUS) && gp && !gp->is_g0 && stack_of(gp, regs.r[GRT_REG_SP], &s) &&
+		    addr >= s.guard_lo && addr < s.lo)
 			report_overflow(gp, &s, &regs);
 		grt__out(OUT, "[signal %s: %s code=0x%x addr=0x%lx pc=0x%lx]\n", signals[sig].name, signals[sig].what,
 		         (unsigned)si->si_code, addr, regs.r[GRT_REG_PC]);

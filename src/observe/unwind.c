@@ -2,7 +2,6 @@
 #include "base/atomic.h"
 #include "elf/peek.h"
 #include "os/os.h"
-#include "sched/signal.h"
 #include <dlfcn.h>
 #include <elf.h>
 #include <libunwind.h>

@@ -116,6 +116,20 @@ bool grt__os_membarrier(void)
 	return false;
 }
 
+enum { HIGH_FD = 900, FEW_FDS = 64 };
+
+int grt__os_high_fd(int fd)
+{
+	struct rlimit rl;
+	long high = grt__sys3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, HIGH_FD);
+	/* A lower limit: the highest there is; one of very few would be missed. */
+	if (high < 0 && grt__sys4(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &rl) == 0 && rl.rlim_cur >= FEW_FDS &&
+	    rl.rlim_cur <= HIGH_FD)
+		high = grt__sys3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, (int)rl.rlim_cur - 1);
+	grt__sys_close(fd);
+	return high < 0 ? -1 : (int)high;
+}
+
 long grt__os_read_file(const char *path, char *buf, size_t size)
 {
 	long fd = grt__sys_open(path, 02000000 /* O_CLOEXEC */, 0);

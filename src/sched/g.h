@@ -61,10 +61,10 @@ struct g {
 	uint8_t clears_tid;    /* clear_tid is the program's own; owner task */
 	uint8_t slow_block[2]; /* by may_last: the last blocking section of that kind lost its P; predicts the next */
 	uint8_t has_altstack;  /* altstack_size may not be 0: a birth need not look at its cold line */
-	uint8_t suspended;     /* in a call with a mask of its own: signal.c; owner task */
-	uint8_t suspend_kick;  /* the runtime's signal came meanwhile */
-	uint8_t own_p;   /* run by the kernel's scheduler, on its M's own P (pin.h); written by the task, or its maker */
+	uint8_t own_p;     /* run by the kernel's scheduler, on its M's own P (pin.h); written by the task, or its maker */
 	uint8_t has_queue; /* sigqueue may not be empty: as has_altstack; signal lock */
+	uint8_t inherits;  /* shim/kstate.c: changes that its children must have; owner task */
+	uint8_t rt_prio;   /* atomic: its kernel thread's real-time priority as of the last change, or 0 */
 	uint64_t wait_since;    /* sched.coarse when it parked */
 	uint64_t syscalls;      /* blocking sections entered; statistics */
 	uint64_t dtv_static;    /* tcb.c: while its DTV is of this generation it has no dynamic TLS; DTV_ANY: unknown */
@@ -73,7 +73,8 @@ struct g {
 	uint64_t block_start;   /* cycle counter when a section began by handing the P on; else 0 */
 	uint32_t handlers_ran;  /* signal handlers that this task has run; owner task */
 	uint32_t handlers_hard; /* those without SA_RESTART */
-	uint8_t rt_prio;        /* atomic: its kernel thread's real-time priority as of the last change, or 0 */
+	uint8_t suspended;      /* in a call with a mask of its own: signal.c; owner task */
+	uint8_t suspend_kick;   /* the runtime's signal came meanwhile */
 
 	/* stack.c */
 	char *stack_lo; /* lowest usable address */

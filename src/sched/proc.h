@@ -22,7 +22,7 @@
 #include "sched/sched.h"
 
 /* With fewer than SPARE_MS to the limit no task is born: a program that meets the limit step by step is told so, as by the kernel's. */
-enum { MAX_PROCS = 1024, MAX_MS = 10000, SPARE_MS = 16 };
+enum { MAX_PROCS = 1024, MAX_MS = 10000, SPARE_MS = 256 };
 
 /* First in, first out, linked by sched_next. */
 struct gqueue {

@@ -80,7 +80,20 @@ static struct class *class_of_locked(size_t size, size_t guard)
 	return c;
 }
 
-/* Address space is counted: by a limit of the process, or by the machine for what may be written (vm.overcommit_memory=2). */
+/* mlockall(MCL_FUTURE): every new page is there at once. */
+static bool space_is_memory(void)
+{
+	unsigned char present = 0;
+	void *page = grt__os_alloc(grt__os.page_size);
+	if (!page)
+		return true;
+	long r = grt__sys3(SYS_mincore, page, grt__os.page_size, &present);
+	grt__os_free(page, grt__os.page_size);
+	return r == 0 && (present & 1);
+}
+
+/* Address space is counted: by a limit of the process, or by the machine for what may be written (vm.overcommit_memory=2), or it costs
+ * memory. */
 static bool space_is_dear(void)
 {
 	static uint8_t strict; /* pool lock; 0 not asked yet, 1 no, 2 yes */
@@ -88,7 +101,8 @@ static bool space_is_dear(void)
 	char mode[4];
 	if (!strict)
 		strict = grt__os_read_file("/proc/sys/vm/overcommit_memory", mode, sizeof mode) > 0 && mode[0] == '2' ? 2 : 1;
-	return strict == 2 || (grt__sys4(SYS_prlimit64, 0, RLIMIT_AS, NULL, &rl) == 0 && rl.rlim_cur != RLIM_INFINITY) ||
+	return strict == 2 || space_is_memory() ||
+	       (grt__sys4(SYS_prlimit64, 0, RLIMIT_AS, NULL, &rl) == 0 && rl.rlim_cur != RLIM_INFINITY) ||
 	       (grt__sys4(SYS_prlimit64, 0, RLIMIT_DATA, NULL, &rl) == 0 && rl.rlim_cur != RLIM_INFINITY);
 }
 
@@ -359,9 +373,11 @@ int grt__stack_get(size_t size, size_t guard, void *user_stack, struct g **out)
 	if (guard == SIZE_MAX)
 		guard = default_guard;
 	size_t rounded = round_page(size), guard_rounded = round_page(guard);
+	if (rounded < asked || guard_rounded < guard || rounded + guard_rounded < guard_rounded)
+		return -EINVAL;
 	/* G lies on the stack beside the block that glibc counts into the size: a page more makes up for it. */
 	size = rounded + grt__os.page_size;
-	if (size < rounded || rounded < asked || guard_rounded < guard || size + guard_rounded < size)
+	if (size + guard_rounded < rounded)
 		return -EAGAIN;
 	int r = get_region(size, guard_rounded, &gp);
 	if (r < 0)

@@ -29,7 +29,8 @@ void grt__stack_set_default(size_t size, size_t guard);
 size_t grt__stack_default_size(void);
 
 /* A G with stack and thread block, its fields of place filled. Task, normal context (may call libc's calloc). user_stack: lowest
- * address of a stack of `size` bytes of the caller's, or NULL. 0 or -EAGAIN. */
+ * address of a stack of `size` bytes of the caller's, or NULL. 0, -EAGAIN, or -EINVAL: no
+ * such sizes. */
 int grt__stack_get(size_t size, size_t guard, void *user_stack, struct g **out);
 /* Takes a dead G back, from another stack, inside a critical section. */
 void grt__stack_put(struct p *pp, struct g *gp);

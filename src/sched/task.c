@@ -85,6 +85,8 @@ static void new_id(struct m *mp, struct g *gp)
 static void run(struct g *gp, __pthread_unwind_buf_t *end)
 {
 	grt__tcb_set_unwind_end(gp, end);
+	grt__libc.uselocale((void *)-1l); /* also sets the ctype tables */
+	grt__leave(); /* the first handler may run here, and may end the task: what both need is there */
 	void *result = gp->fn(gp->arg);
 	if (gp->returns_int)
 		result = (void *)(intptr_t)(int)(intptr_t)result;
@@ -96,8 +98,6 @@ static const struct grt_ctx_last *end_task(struct g *gp);
 static const struct grt_ctx_last *task_main(void *arg)
 {
 	__pthread_unwind_buf_t end = {0};
-	grt__leave();
-	grt__libc.uselocale((void *)-1l); /* also sets the ctype tables */
 	/* Unwinding (pthread_exit, cancellation) ends here, also out of a destructor: then the rest of them run. */
 	if (sigsetjmp((struct __jmp_buf_tag *)end.__cancel_jmp_buf, 0) == 0)
 		run(grt__self.g, &end);
@@ -135,7 +135,7 @@ static void make_task(struct m *mp, struct g *gp, const struct grt_spawn *how)
 	gp->lock_count = 0;
 	gp->pinned_tid = 0;
 	gp->pin_wanted = 0;
-	gp->pinned = gp->robust = gp->clears_tid = gp->own_p = gp->rt_prio = 0;
+	gp->pinned = gp->inherits = gp->robust = gp->clears_tid = gp->own_p = gp->rt_prio = 0;
 	gp->wait_why = WAIT_NONE;
 	if (grt_unlikely(grt_load_relaxed(&grt__cputime_counts)))
 		gp->cputime = 0;

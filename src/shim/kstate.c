@@ -31,6 +31,18 @@ static void pin_caller(void)
 		grt__pin(grt__self.g);
 }
 
+/* What a new kernel thread has from the one that makes it, and no task could give itself: a seccomp filter, capabilities,
+ * no_new_privs, ids (all of which /proc shows), namespaces and the like (which it does not). */
+enum { INHERITS_RIGHTS = 1, INHERITS_OTHER = 2 };
+
+static void pin_and_inherit(uint8_t what)
+{
+	if (booted() && grt__on_task()) {
+		grt__pin(grt__self.g);
+		grt__self.g->inherits |= what;
+	}
+}
+
 /* The kernel thread that has gp's state: to read it, or (after pinning) to change it. 0 is the calling one. */
 static int thread_of(struct g *gp, bool change)
 {
@@ -218,8 +230,11 @@ static long on_prctl(int option, unsigned long a)
 	}
 	if (option == PR_GET_TID_ADDRESS)
 		return grt__get_tid_address((void **)a);
-	if (!harmless(option))
+	if (!harmless(option)) {
 		grt__pin(gp);
+		if (option != PR_SET_PDEATHSIG && option != PR_SET_TIMERSLACK)
+			gp->inherits |= INHERITS_RIGHTS;
+	}
 	return GRT_KSTATE_REAL;
 }
 
@@ -411,13 +426,13 @@ GRT_EXPORT int sched_rr_get_interval(pid_t pid, struct timespec *interval)
 
 GRT_EXPORT int unshare(int flags)
 {
-	pin_caller();
+	pin_and_inherit(INHERITS_OTHER);
 	return REAL(unshare)(flags);
 }
 
 GRT_EXPORT int setns(int fd, int type)
 {
-	pin_caller();
+	pin_and_inherit(INHERITS_OTHER);
 	return REAL(setns)(fd, type);
 }
 
@@ -425,26 +440,26 @@ extern int capset(void *header, const void *data); /* of no header of libc's */
 
 GRT_EXPORT int capset(void *header, const void *data)
 {
-	pin_caller();
+	pin_and_inherit(INHERITS_RIGHTS);
 	return REAL(capset)(header, data);
 }
 
 GRT_EXPORT int setfsuid(uid_t uid)
 {
-	pin_caller();
+	pin_and_inherit(INHERITS_RIGHTS);
 	return REAL(setfsuid)(uid);
 }
 
 GRT_EXPORT int setfsgid(gid_t gid)
 {
-	pin_caller();
+	pin_and_inherit(INHERITS_RIGHTS);
 	return REAL(setfsgid)(gid);
 }
 
 GRT_EXPORT int personality(unsigned long persona)
 {
 	if ((unsigned)persona != 0xffffffffu) /* that only asks */
-		pin_caller();
+		pin_and_inherit(INHERITS_OTHER);
 	return REAL(personality)(persona);
 }
 
@@ -460,9 +475,9 @@ static long translate(long *tid, bool change)
 	return GRT_KSTATE_REAL;
 }
 
-static long pin_self(void)
+static long pin_self(uint8_t inherits)
 {
-	grt__pin(grt__self.g);
+	pin_and_inherit(inherits);
 	return GRT_KSTATE_REAL;
 }
 
@@ -499,11 +514,12 @@ long grt__kstate_syscall(long nr, long *a, long *b, const long *c)
 	case SYS_ioprio_set:
 		return *a == 1 /* IOPRIO_WHO_PROCESS */ ? translate(b, nr == SYS_ioprio_set) : GRT_KSTATE_REAL;
 	case SYS_personality:
-		return (unsigned)*a == 0xffffffffu /* only asks */ ? GRT_KSTATE_REAL : pin_self();
-	case SYS_capset:
+		return (unsigned)*a == 0xffffffffu /* only asks */ ? GRT_KSTATE_REAL : pin_self(INHERITS_OTHER);
 	case SYS_unshare:
 	case SYS_setns:
 	case SYS_set_mempolicy:
+		return pin_self(INHERITS_OTHER);
+	case SYS_capset:
 	case SYS_seccomp:
 	case SYS_setfsuid:
 	case SYS_setfsgid:
@@ -514,8 +530,9 @@ long grt__kstate_syscall(long nr, long *a, long *b, const long *c)
 	case SYS_setresuid:
 	case SYS_setresgid:
 	case SYS_setgroups:
+		return pin_self(INHERITS_RIGHTS);
 	case SYS_keyctl:
-		return pin_self();
+		return pin_self(0);
 	default:
 		return GRT_KSTATE_REAL;
 	}
@@ -526,6 +543,7 @@ long grt__kstate_syscall(long nr, long *a, long *b, const long *c)
 /* What a task is born with: its maker's, but for what attr says. */
 struct start {
 	bool cpus, sched; /* attr says */
+	uint8_t inherits; /* as g.inherits */
 	int policy, nice_value;
 	struct sched_param param;
 	unsigned char set[1024];
@@ -568,7 +586,38 @@ static int set_up(struct g *gp, void *arg)
 	if (r >= 0 && s->sched)
 		r = grt__sys3(SYS_sched_setscheduler, tid, s->policy, &s->param);
 	note_priority(gp, tid);
+	gp->inherits = s->inherits;
 	return r < 0 ? (int)r : 0;
+}
+
+/* The line of a status file that begins with name; its length in *len. */
+static const char *status_line(const char *status, const char *name, size_t *len)
+{
+	const char *line = strstr(status, name);
+	*len = line ? strcspn(line + 1, "\n") + 1 : 0;
+	return line;
+}
+
+/* The rights of the calling task's kernel thread are not those of a clean one, or nobody can tell. */
+static bool rights_differ(const struct g *self)
+{
+	static const char *const lines[] = {
+		"\nUid:",    "\nGid:",    "\nGroups:",     "\nCapInh:",  "\nCapPrm:",         "\nCapEff:",
+		"\nCapBnd:", "\nCapAmb:", "\nNoNewPrivs:", "\nSeccomp:", "\nSeccomp_filters:"};
+	char path[48], mine[4096], clean[4096];
+	grt__format(path, sizeof path, "/proc/self/task/%d/status", self->pinned_tid);
+	if (grt__os_read_file(path, mine, sizeof mine) <= 0)
+		return true;
+	grt__format(path, sizeof path, "/proc/self/task/%d/status", grt__pin_clean_tid());
+	if (grt__os_read_file(path, clean, sizeof clean) <= 0)
+		return true;
+	for (size_t i = 0; i < GRT_COUNT(lines); i++) {
+		size_t a, b;
+		const char *m = status_line(mine, lines[i], &a), *c = status_line(clean, lines[i], &b);
+		if (a != b || (a && memcmp(m, c, a) != 0))
+			return true;
+	}
+	return false;
 }
 
 int grt__kstate_spawn(struct grt_spawn *how, const pthread_attr_t *attr, pthread_t *thread)
@@ -578,13 +627,16 @@ int grt__kstate_spawn(struct grt_spawn *how, const pthread_attr_t *attr, pthread
 	mine.cpus = mine.sched = false;
 	if (attr)
 		read_attr(attr, &mine);
+	/* What a clone of this kernel thread has it must have, whoever asks it to run something. */
+	bool own_rights = grt_unlikely(self->inherits) && (self->inherits & INHERITS_OTHER || rights_differ(self));
 	if (!self->pinned && !mine.cpus && !mine.sched)
 		return grt__spawn(how, thread);
 	read_state(grt__pin_clean_tid(), &clean);
 	read_state(self->pinned ? 0 : grt__pin_clean_tid(), &mine);
 	if (attr)
 		read_attr(attr, &mine);
-	if (memcmp(mine.set, clean.set, sizeof mine.set) == 0 && mine.policy == clean.policy &&
+	mine.inherits = own_rights ? self->inherits : 0;
+	if (!own_rights && memcmp(mine.set, clean.set, sizeof mine.set) == 0 && mine.policy == clean.policy &&
 	    mine.param.sched_priority == clean.param.sched_priority && mine.nice_value == clean.nice_value)
 		return grt__spawn(how, thread);
 	return grt__spawn_pinned(how, set_up, &mine, thread);

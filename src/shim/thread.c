@@ -30,7 +30,7 @@ static int spawn_attr(const pthread_attr_t *attr, struct grt_spawn *how)
 	if (!size)
 		pthread_attr_getstacksize(attr, &how->stack_size);
 	size_t least = grt__tcb_size() + 2048 + grt__os.page_size;
-	if (how->stack_size && how->stack_size < least)
+	if ((how->stack_size && how->stack_size < least) || how->guard_size == SIZE_MAX /* to grt__spawn: the default */)
 		return EINVAL;
 	return 0;
 }

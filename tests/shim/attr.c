@@ -1,6 +1,8 @@
 /* attr.c - thread attributes, and pthread_getattr_np of tasks and of main. */
 #include "check.h"
 
+#include <stdint.h>
+
 #include <limits.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -95,6 +97,13 @@ static void defaults_and_setters(void)
 	CHECK_EQ("EINVAL: pthread_attr_setschedpolicy", EINVAL, pthread_attr_setschedpolicy(&a, 77));
 	CHECK_EQ("ENOTSUP: PTHREAD_SCOPE_PROCESS", ENOTSUP, pthread_attr_setscope(&a, PTHREAD_SCOPE_PROCESS));
 	CHECK_EQ("EINVAL: pthread_attr_setscope", EINVAL, pthread_attr_setscope(&a, 9));
+	EXPECT_EQ(0, pthread_attr_setguardsize(&a, SIZE_MAX));
+	CHECK_EQ("EINVAL: a guard that no address space holds", EINVAL, pthread_create(&(pthread_t){0}, &a, NULL, NULL));
+	EXPECT_EQ(0, pthread_attr_setguardsize(&a, page));
+	EXPECT_EQ(0, pthread_attr_setstacksize(&a, SIZE_MAX & ~(page - 1)));
+	CHECK_EQ("EINVAL: a stack and a guard that no address space holds", EINVAL,
+	         pthread_create(&(pthread_t){0}, &a, NULL, NULL));
+	EXPECT_EQ(0, pthread_attr_setstacksize(&a, 16384));
 	CHECK_EQ("EINVAL: pthread_attr_setstack with a small size", EINVAL, pthread_attr_setstack(&a, &a, 1000));
 	EXPECT_EQ(0, pthread_attr_setstack(&a, (void *)0x100000, 0x40000));
 	pthread_attr_getstack(&a, &addr, &size);
