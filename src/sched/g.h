@@ -51,14 +51,15 @@ struct g {
 	uint32_t pin_wanted;   /* atomic: another task asks this one to pin itself */
 	uint8_t internal;
 	uint8_t user_stack;
-	uint8_t pinned;        /* owner task */
-	uint8_t robust;        /* enum grt_robust: the list that is registered for its M; owner task */
-	uint8_t clears_tid;    /* clear_tid is the program's own; owner task */
-	uint8_t slow_block[2]; /* by may_last: the last blocking section of that kind lost its P; predicts the next */
-	uint8_t has_altstack;  /* altstack_size may not be 0: a birth need not look at its cold line */
-	uint8_t suspended;     /* in a call with a mask of its own: signal.c; owner task */
-	uint8_t suspend_kick;  /* the runtime's signal came meanwhile */
-	char name[16];         /* pthread_setname_np */
+	uint8_t pinned;         /* owner task */
+	uint8_t robust;         /* enum grt_robust: the list that is registered for its M; owner task */
+	uint8_t clears_tid;     /* clear_tid is the program's own; owner task */
+	uint8_t slow_block[2];  /* by may_last: the last blocking section of that kind lost its P; predicts the next */
+	uint8_t has_altstack;   /* altstack_size may not be 0: a birth need not look at its cold line */
+	uint8_t was_queued_for; /* sigqueue may not be empty, likewise; signal lock sets, birth clears */
+	uint8_t suspended;      /* in a call with a mask of its own: signal.c; owner task */
+	uint8_t suspend_kick;   /* the runtime's signal came meanwhile */
+	char name[16];          /* pthread_setname_np */
 
 	/* ---- fourth line ---- */
 	uint64_t wait_since;    /* sched.coarse when it parked */

@@ -260,6 +260,7 @@ int grt__signal_send(struct g *gp, int sig, const siginfo_t *info)
 		n->info.si_signo = sig;
 		n->next = NULL;
 		*tail = n;
+		gp->was_queued_for = 1;
 	}
 	grt_store_seqcst(&gp->sigpending, 1);
 	bool open = (gp->suspend_open & BIT(sig)) != 0;
@@ -271,6 +272,18 @@ int grt__signal_send(struct g *gp, int sig, const siginfo_t *info)
 	if (task)
 		grt__leave();
 	return n ? 0 : -EAGAIN;
+}
+
+void grt__signal_drop_queue(struct g *gp)
+{
+	grt_lock(&signal_lock);
+	for (struct g_signal *n; (n = gp->sigqueue);) {
+		gp->sigqueue = n->next;
+		n->next = free_nodes;
+		free_nodes = n;
+	}
+	gp->was_queued_for = 0;
+	grt_unlock(&signal_lock);
 }
 
 /* Takes the one that the kernel would deliver first off the queue: the lowest number, then the oldest. */

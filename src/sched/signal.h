@@ -41,6 +41,8 @@ int grt__signal_action(int sig, const struct grt_ksigaction *act, struct grt_ksi
 int grt__signal_mask(int how, const uint64_t *set, uint64_t *old);
 /* Queues a thread-directed signal. 0, -ESRCH, -EAGAIN, -EINVAL. Any thread. */
 int grt__signal_send(struct g *gp, int sig, const siginfo_t *info);
+/* Critical, gp not born yet: what was sent to the task that had this G before, and died first, goes with it. */
+void grt__signal_drop_queue(struct g *gp);
 /* On sysmon, from its handler of the runtime's signal: a timer's signal for a task (shim/timer.c). */
 extern void (*grt__signal_timer_hook)(const siginfo_t *info);
 /* Any thread. Makes another task look at what waits for it: at once if it is parked, and if it is running if `kick`, else before it

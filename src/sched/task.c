@@ -5,6 +5,7 @@
 #include "sched/pin.h"
 #include "sched/cancel.h"
 #include "sched/proc.h"
+#include "sched/signal.h"
 #include "sched/stack.h"
 #include "sched/tcb.h"
 #include <errno.h>
@@ -117,6 +118,8 @@ int grt__spawn(const struct grt_spawn *how, unsigned long *pthread)
 	if (grt_unlikely(how->sigmask != NULL) && gp->sigmask)
 		grt_store_relaxed(&sched.masks_used, 1);
 	gp->sigpending = 0;
+	if (grt_unlikely(gp->was_queued_for))
+		grt__signal_drop_queue(gp);
 	if (grt_unlikely(gp->has_altstack))
 		gp->has_altstack = 0, gp->altstack_size = 0;
 	memcpy(gp->name, self->name, sizeof gp->name);
