@@ -34,7 +34,7 @@ lines() {
 		i=$((i + 1))
 	done
 }
-for end in TERM INT HUP; do
+for end in TERM HUP; do
 	for side in native grt; do
 		start $side "$java" "${flags[@]}" -cp . Program $end
 		lines '^up' "$T/$side.out" 1

@@ -255,11 +255,11 @@ class Program {
 		threads(12, 0, k -> {
 			Map<Integer, byte[]> map = new HashMap<>();
 			Random random = new Random(k);
-			for (int i = 0; i < 40000; i++) {
+			for (int i = 0; i < 20000; i++) {
 				byte[] old = map.put(random.nextInt(4000), new byte[random.nextInt(900)]);
 				sums[k] += old == null ? 0 : old.length;
 				kept = new int[10];
-				if (i % 10000 == k)
+				if (i % 5000 == k)
 					System.gc();
 			}
 		});
