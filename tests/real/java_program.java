@@ -259,7 +259,7 @@ class Program {
 				byte[] old = map.put(random.nextInt(4000), new byte[random.nextInt(900)]);
 				sums[k] += old == null ? 0 : old.length;
 				kept = new int[10];
-				if (i % 5000 == k)
+				if (i == k * 1000)
 					System.gc();
 			}
 		});
