@@ -56,20 +56,6 @@ void grt__os_pause(unsigned i)
 		grt__sys2(SYS_nanosleep, &pause, NULL);
 }
 
-enum { HIGH_FD = 900, FEW_FDS = 64 };
-
-int grt__os_high_fd(int fd)
-{
-	struct rlimit rl;
-	long high = grt__sys3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, HIGH_FD);
-	/* A lower limit: the highest there is; one of very few would be missed. */
-	if (high < 0 && grt__sys4(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &rl) == 0 && rl.rlim_cur >= FEW_FDS &&
-	    rl.rlim_cur <= HIGH_FD)
-		high = grt__sys3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, (int)rl.rlim_cur - 1);
-	grt__sys_close(fd);
-	return high < 0 ? -1 : (int)high;
-}
-
 /* The call itself was refused: no such call here, or a filter's answer; not one of the errors that it has of its own. */
 static bool refused(long r)
 {

@@ -58,10 +58,6 @@ static inline long grt__sys_madvise(void *addr, size_t len, int advice)
 void *grt__os_alloc(size_t size);
 void grt__os_free(void *p, size_t size);
 
-/* Moves a descriptor of the runtime's out of the way of programs that count on the lowest free number; the new one, or -1 if there is
- * no such place under RLIMIT_NOFILE: then it is closed, and its user does without. */
-int grt__os_high_fd(int fd);
-
 /* ---- threads, signals ---- */
 static inline int grt__sys_gettid(void)
 {

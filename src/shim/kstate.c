@@ -253,6 +253,21 @@ GRT_EXPORT int prctl(int option, ...)
 	return REAL(prctl)(option, a, b, c, d);
 }
 
+/* ---- what changes nothing ---- */
+
+/* The task has what every clean kernel thread has, and would get the same: nothing to pin it for. Language runtimes ask for the
+ * default policy of each thread they make. */
+static bool sched_is_so(pthread_t thread, int policy, const struct sched_param *param)
+{
+	struct g *gp = booted() ? grt__g_of_pthread((void *)thread) : NULL;
+	struct sched_param now;
+	if (!gp || !param || !grt__task_alive(gp) || grt__pinned_tid(gp))
+		return false;
+	int tid = grt__pin_clean_tid();
+	return grt__sys1(SYS_sched_getscheduler, tid) == policy && grt__sys2(SYS_sched_getparam, tid, &now) == 0 &&
+	       now.sched_priority == param->sched_priority;
+}
+
 /* ---- affinity ---- */
 
 GRT_EXPORT int pthread_setaffinity_np(pthread_t thread, size_t size, const cpu_set_t *set)
@@ -296,6 +311,8 @@ static long set_sched(pthread_t thread, int tid, long nr, long a, long b)
 
 GRT_EXPORT int pthread_setschedparam(pthread_t thread, int policy, const struct sched_param *param)
 {
+	if (sched_is_so(thread, policy, param))
+		return 0;
 	bool foreign;
 	int tid = thread_of_pthread(thread, true, &foreign);
 	if (foreign)
