@@ -56,10 +56,25 @@ static void signalled(const char *clause)
 	EXPECT_EQ(0, pthread_sigmask(SIG_UNBLOCK, &usr1, NULL));
 }
 
+/* The runtime may have a number for a moment (HACKING, "Known defects"): the lowest of a few looks counts. */
 static int lowest(void)
 {
-	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	close(fd);
+	int low = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	close(low);
+	for (int i = 0; i < 5; i++) {
+		sleep_ms(2);
+		int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		close(fd);
+		low = fd < low ? fd : low;
+	}
+	return low;
+}
+
+static int opened(void)
+{
+	int fd = -1;
+	for (int i = 0; i < 5 && (fd = open("/dev/null", O_RDONLY)) < 0; i++)
+		sleep_ms(2);
 	return fd;
 }
 
@@ -70,7 +85,7 @@ static int as_child(int room)
 	limit((rlim_t)(3 + room));
 	join(spawn(returns, NULL));
 	CHECK_EQ("the lowest number is the same", room ? before : -1, lowest());
-	for (n = 0; n < 16 && (fds[n] = open("/dev/null", O_RDONLY)) >= 0; n++)
+	for (n = 0; n < 16 && (fds[n] = opened()) >= 0; n++)
 		;
 	CHECK_EQ("all of few are the program's", room, n);
 	join(spawn(returns, NULL));

@@ -67,7 +67,7 @@ static int child(int kind)
 		handle(SIGTERM, on_sig, SA_RESTART);
 		flag_set(ready, 1);
 		clock_gettime(CLOCK_REALTIME, &ts);
-		ts.tv_sec += 1;
+		ts.tv_sec += 10;
 		while (!flag_get(&hits)) /* timed: EINTR either way */
 			if (sem_timedwait(&sem, &ts) == -1 && errno == ETIMEDOUT)
 				return 2;
@@ -87,7 +87,7 @@ static int child(int kind)
 		sigaddset(&set, SIGTERM);
 		sigprocmask(SIG_BLOCK, &set, NULL);
 		flag_set(ready, 1);
-		ts = (struct timespec){0, 60000000};
+		ts = (struct timespec){0, 400000000};
 		if (nanosleep(&ts, NULL) != 0 || hits != 0)
 			return 1;
 		sigprocmask(SIG_UNBLOCK, &set, NULL);
