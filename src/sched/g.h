@@ -96,7 +96,9 @@ struct g {
 	uint64_t suspend_mask;     /* owner task */
 	void *altstack_sp;         /* sigaltstack of the task */
 	size_t altstack_size;
-	int altstack_flags; /* as given; valid if altstack_size is not 0 */
+	int altstack_flags;           /* as given; valid if altstack_size is not 0 */
+	uintptr_t ended_pc, ended_sp; /* where the last handler of the program's returned to, ... */
+	uint64_t ended_calls;         /* ... and syscalls then; owner task */
 
 	void *clear_tid; /* set_tid_address; valid if clears_tid */
 

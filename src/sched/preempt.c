@@ -189,10 +189,13 @@ static bool at_breakpoint(uintptr_t pc)
 
 /* No handler of the program's is due, so the call that was interrupted goes on. Not one with a mask of its own: it ends, for what is
  * queued may be for just that mask. Nor if there was another kick before, whose signal has not begun its handler yet. */
-static void redo_call(const struct g *gp, void *uc)
+void grt__signal_redo_call(const struct g *gp, void *uc)
 {
 	uint64_t pending = 0;
 	if (gp->suspended)
+		return;
+	/* It is still where a handler returned to: that one ended the call. */
+	if (gp->ended_pc == grt__uc_pc(uc) && gp->ended_sp == grt__uc_sp(uc) && gp->ended_calls == gp->syscalls)
 		return;
 	grt__sys2(SYS_rt_sigpending, &pending, sizeof pending);
 	if (!(pending & ~grt__uc_mask(uc)))
@@ -252,10 +255,10 @@ void grt__preempt_signal(int sig, siginfo_t *info, void *uc)
 			grt__signal_look_again(gp);
 		if (grt__self.in_block && sent == FLUSHED_NOTHING) {
 			grt__signalfd_lend(gp);
-			redo_call(gp, uc);
+			grt__signal_redo_call(gp, uc);
 		}
 	} else if (grt__self.in_block) {
-		redo_call(gp, uc);
+		grt__signal_redo_call(gp, uc);
 	}
 	uintptr_t pc = grt__uc_pc(uc);
 	/* What was just sent to this thread must meet this task. */

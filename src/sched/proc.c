@@ -658,6 +658,20 @@ global:
 	grt__wake_p(NULL);
 }
 
+void grt__ready_sig(struct g *gp)
+{
+	if (gp->own_p) {
+		grt_store_release(&gp->status, G_RUNNABLE); /* as grt__ready */
+		grt__m_look_own(gp->lockedm);
+		return;
+	}
+	grt_store_relaxed(&gp->status, G_RUNNABLE);
+	grt__urgq_put(gp);
+	grt__wake_p(NULL);
+	if (grt_load_seqcst(&sched.sysmon_asleep))
+		grt__sysmon_wake();
+}
+
 /* Newborns run in the order of their birth, as threads do that the kernel starts: a program may count on it without knowing. */
 void grt__ready_new(struct m *mp, struct g *gp)
 {

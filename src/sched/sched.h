@@ -181,6 +181,8 @@ void grt__wake(struct parker *pk);
 
 /* Any thread. Puts a G that is not on any queue and not running onto a run queue and wakes an M if that pays. */
 void grt__ready(struct g *gp);
+/* In a handler of ours, everything blocked and crit set by hand: whatever P there is, it is not asked for. */
+void grt__ready_sig(struct g *gp);
 /* The same for a task that was never run. Critical. */
 void grt__ready_new(struct m *mp, struct g *gp);
 

@@ -13,7 +13,7 @@
 #define SA_RESTORER_FLAG 0x04000000ul
 enum { NSIG_MAX = 64, VERSIONS = 4 };
 /* si_code of a signal that was put off and sent again: the kernel lets any thread send it. The true code is in si_errno. */
-enum { SI_PUT_OFF = -61 };
+enum { SI_PUT_OFF = -61, SI_PUT_OFF_DIRECTED = -62 };
 
 void (*grt__signal_crash_hook)(int sig, siginfo_t *info, void *ucontext);
 bool grt__signal_crash_on = true;
@@ -223,6 +223,9 @@ static void run_handler(int sig, siginfo_t *info, ucontext_t *uc, void (*handler
 	set_altstack(gp, &uc->uc_stack,
 	             (uintptr_t)uc); /* what the handler did to it ends with the handler, as sigreturn has it */
 	uc->uc_stack = (stack_t){.ss_sp = mp->gsignal, .ss_size = mp->gsignal_size};
+	gp->ended_pc = grt__uc_pc(uc);
+	gp->ended_sp = grt__uc_sp(uc);
+	gp->ended_calls = gp->syscalls;
 	if (!in_block)
 		grt__self.crit--;
 }
@@ -295,12 +298,12 @@ static void die(int sig, siginfo_t *info, void *uc)
 }
 
 /* No handler may run here: the signal waits for the process, this M takes no other until its critical section ends. */
-static void put_off(int sig, siginfo_t *info, void *uc)
+static void put_off(int sig, siginfo_t *info, void *uc, bool directed)
 {
 	struct m *mp = grt__self.m;
 	siginfo_t again = *info;
 	again.si_errno = info->si_code;
-	again.si_code = SI_PUT_OFF;
+	again.si_code = directed ? SI_PUT_OFF_DIRECTED : SI_PUT_OFF;
 	grt__sys3(SYS_rt_sigqueueinfo, grt__sys_getpid(), sig, &again);
 	grt__uc_mask(uc) = GRT_MASK_ALL;
 	mp->kmask = GRT_MASK_ALL;
@@ -343,17 +346,57 @@ static bool reset_hand(int sig, const struct grt_ksigaction *act)
 	return first;
 }
 
+/*
+ * A signal for the process, which the kernel gave to this thread: its handler belongs on main, whose kernel thread the kernel prefers,
+ * if main takes it. Who waits in main for a handler to end a sleep, or counts on it that no other thread is interrupted, cannot
+ * tell us apart. False: it runs here. Not for main are:
+ *   - what was sent to one thread, and what a thread's own call brings about;
+ *   - what tells of the thread that runs: CPU-time timers (profilers), and timers of timer_create, with which the kernel prefers it
+ *     to the first thread (Linux 6.4).
+ */
+static bool belongs_to_main(int sig, const siginfo_t *info)
+{
+	const uint64_t of_thread = BIT(SIGPROF) | BIT(SIGVTALRM) | BIT(SIGXCPU);
+	struct g *main = &grt__main_g;
+	if (grt__self.g == main || info->si_code == SI_TKILL || info->si_code == SI_TIMER || BIT(sig) & of_thread)
+		return false;
+	if ((sig == SIGPIPE || sig == SIGXFSZ) && info->si_code == SI_USER && info->si_pid == grt__sched.pid)
+		return false;
+	uint32_t status = grt_load_relaxed(&main->status);
+	if (status == G_DEAD || status == G_IDLE || grt_load_relaxed(&grt__sched.main_exited))
+		return false;
+	return main->suspended ? (grt_load_relaxed(&main->suspend_open) & BIT(sig)) != 0 : !(main->sigmask & BIT(sig));
+}
+
+/* Everything blocked. False: no memory, so it must run here. */
+static bool pass_to_main(int sig, const siginfo_t *info, void *uc)
+{
+	struct g *gp = grt__self.g;
+	grt__self.crit = 1;
+	grt_barrier();
+	gp->suspend_kick = 1; /* a call with a mask of its own begins again: shim/suspend.c */
+	bool ok = grt__signal_send_sig(&grt__main_g, sig, info);
+	if (ok)
+		grt__signal_redo_call(gp, uc);
+	grt_barrier();
+	grt__self.crit = 0;
+	return ok;
+}
+
 static void sig_entry(int sig, siginfo_t *info, void *uc)
 {
-	if (info->si_code == SI_PUT_OFF) {
+	bool directed = info->si_code == SI_PUT_OFF_DIRECTED;
+	if (info->si_code == SI_PUT_OFF || directed) {
 		info->si_code = info->si_errno;
 		info->si_errno = 0;
 	}
 	struct grt_ksigaction act = *grt__signal_action_of(sig);
 	struct g *gp = grt__self.g;
 	bool sync = synchronous(sig, info);
-	if (gp && gp->passed == sig)
+	if (gp && gp->passed == sig) {
 		gp->passed = 0;
+		directed = true;
+	}
 	if (sig == SIGURG && (act.handler == SIG_DFL || act.handler == SIG_IGN)) {
 		grt__preempt_signal(sig, info, uc);
 		return;
@@ -375,9 +418,11 @@ static void sig_entry(int sig, siginfo_t *info, void *uc)
 			die(sig, info, uc); /* a fault of ours */
 			return;
 		}
-		put_off(sig, info, uc);
+		put_off(sig, info, uc, directed);
 		return;
 	}
+	if (!sync && !directed && belongs_to_main(sig, info) && pass_to_main(sig, info, uc))
+		return;
 	if (act.flags & SA_RESETHAND && !reset_hand(sig, &act)) {
 		die(sig, info, uc);
 		return;
@@ -443,6 +488,14 @@ int grt__signal_action(int sig, const struct grt_ksigaction *act, struct grt_ksi
 	if (task)
 		grt__leave();
 	return (int)r;
+}
+
+bool grt__signal_handled_now(int sig)
+{
+	if (sig < 1 || sig > NSIG_MAX || grt__self.g->sigmask & BIT(sig))
+		return false;
+	const struct grt_ksigaction *act = grt__signal_action_of(sig);
+	return act->handler != SIG_DFL && act->handler != SIG_IGN;
 }
 
 int grt__signal_altstack(const stack_t *ss, stack_t *old)

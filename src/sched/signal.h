@@ -43,6 +43,12 @@ int grt__signal_action(int sig, const struct grt_ksigaction *act, struct grt_ksi
 int grt__signal_mask(int how, const uint64_t *set, uint64_t *old);
 /* Queues a thread-directed signal. 0, -ESRCH, -EAGAIN, -EINVAL. Any thread. */
 int grt__signal_send(struct g *gp, int sig, const siginfo_t *info);
+/* Calling task: the signal has a handler of the program's, and is not blocked. */
+bool grt__signal_handled_now(int sig);
+/* The same in a handler of ours, everything blocked and crit set by hand: asks for no P. False: no memory. */
+bool grt__signal_send_sig(struct g *gp, int sig, const siginfo_t *info);
+/* In a handler of ours that may have interrupted a call of gp's, if no handler of the program's is due: the call goes on. */
+void grt__signal_redo_call(const struct g *gp, void *uc);
 /* On sysmon, from its handler of the runtime's signal: a timer's signal for a task (shim/timer.c). */
 extern void (*grt__signal_timer_hook)(const siginfo_t *info);
 /* Any thread. Makes another task look at what waits for it: at once if it is parked, and if it is running if `kick`, else before it

@@ -68,10 +68,17 @@ void grt__interrupt(struct g *gp)
 		grt__ready(gp);
 }
 
+static void kick_runner(struct g *gp)
+{
+	struct m *mp;
+	grt__os_membarrier(); /* pairs with grt__switch */
+	if ((mp = grt_load_acquire(&gp->m)) && grt_load_relaxed(&mp->curg) == gp)
+		grt__preempt_kick(mp);
+}
+
 /* The task has something to deliver: make it look. sigpending is set. */
 static void prod(struct g *gp)
 {
-	struct m *mp;
 	if (grt_load_seqcst(&gp->park.state) == PARK_PARKED) {
 		grt__interrupt(gp);
 		return;
@@ -80,9 +87,7 @@ static void prod(struct g *gp)
 		return;
 	/* Running, or on its way into or out of parking: its M's signal makes it look. If it is on no M, or moves on now, then the switch
 	 * that brings it back, or the park's commit, sees sigpending. */
-	grt__os_membarrier(); /* pairs with grt__switch */
-	if ((mp = grt_load_acquire(&gp->m)) && grt_load_relaxed(&mp->curg) == gp)
-		grt__preempt_kick(mp);
+	kick_runner(gp);
 }
 
 void grt__signal_prod(struct g *gp, bool kick)
@@ -124,6 +129,33 @@ static bool queue_locked(struct g *gp, int sig, const siginfo_t *info)
 	return true;
 }
 
+/* Signal lock held. Queued, or with the kernel already: *look says whether the task must be made to look. 0 or -errno. */
+static long give_locked(struct g *gp, int sig, const siginfo_t *info, bool *look)
+{
+	long r;
+	*look = false;
+	if (send_lent_locked(gp, sig, info, &r))
+		return r;
+	r = queue_locked(gp, sig, info) ? 0 : -EAGAIN;
+	grt_store_seqcst(&gp->sigpending, 1);
+	*look = r == 0 && (!(gp->sigmask & BIT(sig)) || (gp->suspend_open & BIT(sig)) || (gp->sigwait_set & BIT(sig)) ||
+	                   (grt_load_relaxed(&grt__signalfd_mask) & BIT(sig) && grt_load_seqcst(&gp->status) == G_SYSCALL));
+	return r;
+}
+
+bool grt__signal_send_sig(struct g *gp, int sig, const siginfo_t *info)
+{
+	bool look;
+	grt_lock(&grt__signal_lock);
+	long r = give_locked(gp, sig, info, &look);
+	grt_unlock(&grt__signal_lock);
+	if (look && grt_cas(&gp->park.state, PARK_PARKED, PARK_PREPARED))
+		grt__ready_sig(gp);
+	else if (look)
+		kick_runner(gp);
+	return r == 0;
+}
+
 int grt__signal_send(struct g *gp, int sig, const siginfo_t *info)
 {
 	if (sig < 0 || sig > 64 || sig == 32 || sig == GRT_SIGRT)
@@ -134,21 +166,13 @@ int grt__signal_send(struct g *gp, int sig, const siginfo_t *info)
 	if (task)
 		grt__enter();
 	grt_lock(&grt__signal_lock);
-	long r = 0;
-	bool lent = send_lent_locked(gp, sig, info, &r), open = false;
-	if (!lent) {
-		r = queue_locked(gp, sig, info) ? 0 : -EAGAIN;
-		grt_store_seqcst(&gp->sigpending, 1);
-		open = !(gp->sigmask & BIT(sig)) || (gp->suspend_open & BIT(sig)) || (gp->sigwait_set & BIT(sig)) ||
-		       (grt_load_relaxed(&grt__signalfd_mask) & BIT(sig) && grt_load_seqcst(&gp->status) == G_SYSCALL);
-	}
+	bool look;
+	long r = give_locked(gp, sig, info, &look);
 	grt_unlock(&grt__signal_lock);
-	if (!lent && r == 0) {
-		if (open)
-			prod(gp);
-		if (gp == grt__self.g && task)
-			grt__self.attention |= ATTN_SIGNAL;
-	}
+	if (look)
+		prod(gp);
+	if (r == 0 && gp == grt__self.g && task)
+		grt__self.attention |= ATTN_SIGNAL;
 	if (task)
 		grt__leave();
 	return (int)r;

@@ -5,6 +5,7 @@
 #include "os/os.h"
 #include "sched/pin.h"
 #include "sched/proc.h"
+#include "sched/signal.h"
 #include "sched/tcb.h"
 #include "shim/kstate.h"
 #include "shim/shim.h"
@@ -26,14 +27,34 @@ static pid_t process_of(pid_t pid)
 
 /* ---- processes, by the id of one of their threads ---- */
 
+/* For the own process, from main, which takes it: its handler runs before the call returns, as the kernel tries the first thread first.
+ * From another thread it comes back as a signal for the process (sched/signal.c). */
+static bool is_mains_own(pid_t pid, int sig)
+{
+	return grt__on_task() && grt__self.g == &grt__main_g && pid == grt__sched.pid && grt__signal_handled_now(sig);
+}
+
 GRT_EXPORT int kill(pid_t pid, int sig)
 {
-	return REAL(kill)(process_of(pid), sig);
+	pid = process_of(pid);
+	if (!is_mains_own(pid, sig))
+		return REAL(kill)(pid, sig);
+	siginfo_t info = {.si_signo = sig, .si_code = SI_USER};
+	info.si_pid = pid;
+	info.si_uid = getuid();
+	return grt__shim_errno(grt__signal_send(&grt__main_g, sig, &info));
 }
 
 GRT_EXPORT int sigqueue(pid_t pid, int sig, const union sigval value)
 {
-	return REAL(sigqueue)(process_of(pid), sig, value);
+	pid = process_of(pid);
+	if (!is_mains_own(pid, sig))
+		return REAL(sigqueue)(pid, sig, value);
+	siginfo_t info = {.si_signo = sig, .si_code = SI_QUEUE};
+	info.si_pid = pid;
+	info.si_uid = getuid();
+	info.si_value = value;
+	return grt__shim_errno(grt__signal_send(&grt__main_g, sig, &info));
 }
 
 GRT_EXPORT int prlimit(pid_t pid, enum __rlimit_resource resource, const struct rlimit *set, struct rlimit *old)
