@@ -17,6 +17,10 @@
  * would take it is parked, one of these is made to run and the kernel delivers to its M. A child of fork has no sysmon before it makes
  * a thread: its one M sleeps with its one task's mask, and the handler that comes then makes the task run.
  *
+ * For the process. The kernel gives such a signal to the first thread if that takes it, and programs count on it: a sleep in main ends,
+ * pause returns. Which task is on the first M is chance, so whichever M the kernel chose queues it on main as if it were directed
+ * (belongs_to_main), and lets the call that it interrupted go on. If main blocks it, it runs where the kernel put it.
+ *
  * Directed signals (pthread_kill) are queued on the G (sigqueue.c). A parked task is interrupted (grt__interrupt), a running one kicked;
  * whoever runs it delivers by queueing the signal to its own kernel thread. From then on the task must stay until it has met the
  * signal: one with a handler at a time (`passed`), no preemption before it has come, and the handler's begin looks for the next.

@@ -10,6 +10,10 @@
  * page, not two. G and block are type-stable: a region is never unmapped, only emptied (MADV_DONTNEED) when too many
  * lie dead; a waker that is late may therefore look at a dead G.
  *
+ * The dead are many and cold: what costs at a birth is waiting for memory, so a P keeps chains of them and changes whole chains with
+ * the pool, each G names one further down its list to be prefetched (sched_ahead, also in the global run queue), and a context that
+ * has not run yet has no frame on its stack (grt__ctx_make).
+ *
  * Classes: one per (stack size, guard size) seen. Dead regions of the default class go to the P's own list first, then to
  * the class, warm (with block) up to WARM_BYTES, cold beyond. A caller's own stack (pthread_attr_setstack) is only the stack: its
  * G and block live in a small region of ours, because the caller may unmap the stack as soon as join returns.
