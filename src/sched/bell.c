@@ -20,9 +20,16 @@ void grt__signal_bell_open(void)
 	bell_fd = grt__os_high_fd((int)fd);
 }
 
+/* Not a file that the program has put at its number. */
+static bool still_ours(void)
+{
+	uint64_t mask = bell_mask;
+	return grt__sys4(SYS_signalfd4, bell_fd, &mask, 8, 0) >= 0;
+}
+
 void grt__signal_bell_close(void)
 {
-	if (bell_fd >= 0)
+	if (bell_fd >= 0 && still_ours())
 		grt__sys_close(bell_fd);
 	bell_fd = -1;
 }
@@ -64,8 +71,13 @@ void grt__signal_bell(short revents)
 	}
 	grt__sys2(SYS_rt_sigpending, &t.pending, 8);
 	t.pending &= bell_fd < 0 ? GRT_MASK_ALL : bell_mask;
-	if (!t.pending)
+	if (!t.pending) {
+		if (bell_fd >= 0 && !still_ours()) {
+			bell_fd = -1;
+			grt__signal_bell_open();
+		}
 		return;
+	}
 	grt__allg_for_each(find_taker, &t);
 	if (t.gp && grt_load_acquire(&t.gp->status) == G_WAITING) {
 		grt__signal_prod(t.gp, true);

@@ -67,7 +67,9 @@ void grt__clock_event(short revents)
 
 void grt__clock_fork_child(void)
 {
-	if (fd >= 0)
+	struct itimerspec now;
+	if (fd >= 0 &&
+	    grt__sys2(SYS_timerfd_gettime, fd, &now) == 0) /* not a file that the program has put at its number */
 		grt__sys_close(fd);
 	fd = -1;
 	wanted = 0;

@@ -117,6 +117,14 @@ int main(int argc, char **argv)
 	fputs(out, stdout);
 	CHECK("room for 3", exited_with(run_self("3", out, sizeof out), 0));
 	fputs(out, stdout);
+	/* Where the runtime has its own (src/os/os.c) a program may put one all the same, and its children have it. */
+	EXPECT_EQ(900, dup2(1, 900));
+	sleep_ms(20);
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(fcntl(900, F_GETFD) == 0 ? 0 : 1);
+	CHECK("a descriptor of the program's at any number is inherited", exited_with(reap(pid), 0));
+	close(900);
 	int fds[64], n;
 	limit(64);
 	for (n = 0; n < 64 && (fds[n] = open("/dev/null", O_RDONLY)) >= 0; n++)
