@@ -31,7 +31,7 @@ long grt__get_tid_address(void **word);
 
 /* grt__spawn for pthread_create: a task whose affinity, scheduling or nice value (inherited or by attr, which may be NULL) is not
  * a clean M's gives itself that first; what attr asks for is in force, or refused, on return. A task with rights or namespaces of its
- * own makes a kernel thread of libc's instead, which has them too. */
+ * own makes one on a clone of its kernel thread, which has them too. */
 int grt__kstate_spawn(struct grt_spawn *how, const pthread_attr_t *attr, pthread_t *thread);
 
 #endif

@@ -105,6 +105,19 @@ static void *raises(void *arg)
 	return (void *)(long)(ran == before + 1 && !ran_on_main);
 }
 
+/* int3 and an address that is not canonical come with SI_KERNEL, as signals for the process do. */
+static void *traps(void *arg)
+{
+	int before = ran;
+	(void)arg;
+#ifdef __x86_64__
+	__asm__ volatile("int3");
+#else
+	raise(SIGTRAP);
+#endif
+	return (void *)(long)(ran == before + 1 && !ran_on_main);
+}
+
 static void *writes(void *arg)
 {
 	int p[2], before = ran;
@@ -125,6 +138,7 @@ int main(void)
 	sigaction(SIGUSR1, &sa, NULL);
 	sigaction(SIGALRM, &sa, NULL);
 	sigaction(SIGPIPE, &sa, NULL);
+	sigaction(SIGTRAP, &sa, NULL);
 	for (long i = 0; i < WORKERS; i++)
 		t[i] = spawn(worker, (void *)i);
 	flag_wait(&ready, WORKERS);
@@ -151,6 +165,7 @@ int main(void)
 	CHECK("main blocks it: another thread takes it", ran == 1 && !ran_on_main);
 	EXPECT_EQ(0, pthread_sigmask(SIG_UNBLOCK, &set, NULL));
 	CHECK_EQ("raise stays with its thread", 1, (long)join(spawn(raises, NULL)));
+	CHECK_EQ("a trap is the trapped thread's", 1, (long)join(spawn(traps, NULL)));
 	CHECK_EQ("SIGPIPE is the writer's", 1, (long)join(spawn(writes, NULL)));
 
 	flag_set(&stop, 1);
