@@ -359,9 +359,6 @@ static bool belongs_to_main(int sig, const siginfo_t *info)
 	const uint64_t of_thread = BIT(SIGPROF) | BIT(SIGVTALRM) | BIT(SIGXCPU);
 	const uint64_t traps = BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGFPE) | BIT(SIGILL) | BIT(SIGTRAP) | BIT(SIGSYS);
 	struct g *main = &grt__main_g;
-	if (grt__self.g->pinned &&
-	    grt__self.m->tid != grt__sched.pid) /* to this thread by its id (F_SETOWN_EX), most likely */
-		return false;
 	if (grt__self.g == main || info->si_code == SI_TKILL || info->si_code == SI_TIMER || BIT(sig) & of_thread)
 		return false;
 	if (BIT(sig) & traps && info->si_code > 0) /* SI_KERNEL too: int3, a general protection fault */

@@ -7,7 +7,7 @@ gcc -g -O1 -pthread -o "$T/p" "$here/debug_program.c" 2>"$T/cc.err" || fail "it 
 : >"$T/native/end"
 : >"$T/grt/end"
 for tool in memcheck helgrind none; do
-	both "$valgrind" -q --tool=$tool --log-file=/dev/null "$T/p" states end
+	both "$valgrind" -q --fair-sched=yes --tool=$tool --log-file=/dev/null "$T/p" states end
 	[ "$native_status" = 7 ] || skip "$tool does not run here: status $native_status"
 	[ -z "$GRT_PRELOAD" ] || [ "$(grep -c 'libgrt: threads stay 1:1' "$T/grt.err")" = 1 ] || fail "$tool: not said, or not once"
 done
