@@ -12,19 +12,21 @@ int grt__signal_bell_fd(void)
 	return bell_fd;
 }
 
+static long report(int fd, uint64_t mask)
+{
+	return grt__sys4(SYS_signalfd4, fd, &mask, 8, O_CLOEXEC | O_NONBLOCK);
+}
+
 void grt__signal_bell_open(void)
 {
-	long fd = grt__sys4(SYS_signalfd4, -1, &bell_mask, 8, O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0)
-		return;
-	bell_fd = grt__os_high_fd((int)fd);
+	long fd = report(-1, bell_mask);
+	bell_fd = fd < 0 ? -1 : grt__os_high_fd((int)fd);
 }
 
 /* Not a file that the program has put at its number. */
 static bool still_ours(void)
 {
-	uint64_t mask = bell_mask;
-	return grt__sys4(SYS_signalfd4, bell_fd, &mask, 8, 0) >= 0;
+	return report(bell_fd, bell_mask) >= 0;
 }
 
 void grt__signal_bell_close(void)
@@ -36,11 +38,10 @@ void grt__signal_bell_close(void)
 
 void grt__signal_bell_all(void)
 {
-	uint64_t all = GRT_MASK_ALL;
-	if (grt_load_relaxed(&bell_mask) == all || bell_fd < 0)
+	if (grt_load_relaxed(&bell_mask) == GRT_MASK_ALL || bell_fd < 0)
 		return;
-	grt_store_relaxed(&bell_mask, all);
-	grt__sys4(SYS_signalfd4, bell_fd, &all, 8, 0);
+	grt_store_relaxed(&bell_mask, GRT_MASK_ALL);
+	report(bell_fd, GRT_MASK_ALL);
 }
 
 struct taker {
@@ -65,29 +66,25 @@ void grt__signal_bell(short revents)
 {
 	struct taker t = {0};
 	if (bell_fd >= 0 && !(revents & 1 /* POLLIN */)) {
-		bell_fd = -1; /* the program closed it: process-directed signals wait for a task to run */
-		grt__signal_bell_open();
+		grt__signal_bell_open(); /* the program closed it: process-directed signals wait for a task to run */
 		return;
 	}
 	grt__sys2(SYS_rt_sigpending, &t.pending, 8);
 	t.pending &= bell_fd < 0 ? GRT_MASK_ALL : bell_mask;
 	if (!t.pending) {
-		if (bell_fd >= 0 && !still_ours()) {
-			bell_fd = -1;
+		if (bell_fd >= 0 && !still_ours())
 			grt__signal_bell_open();
-		}
 		return;
 	}
 	grt__allg_for_each(find_taker, &t);
-	if (t.gp && grt_load_acquire(&t.gp->status) == G_WAITING) {
+	if (t.gp && grt_load_acquire(&t.gp->status) == G_WAITING)
 		grt__signal_prod(t.gp, true);
-	}
 	if (bell_fd < 0)
 		return;
 	if (t.takes != t.pending) { /* nobody wants these now: look again when a mask opens */
 		uint64_t mask = bell_mask & ~(t.pending & ~t.takes);
 		grt_store_relaxed(&bell_mask, mask);
-		grt__sys4(SYS_signalfd4, bell_fd, &mask, 8, 0);
+		report(bell_fd, mask);
 	} else {
 		struct timespec pause = {0, 200000};
 		grt__sys2(SYS_nanosleep, &pause, NULL); /* its taker is on the way */

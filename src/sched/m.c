@@ -316,13 +316,10 @@ void grt__handoff_p(struct p *pp)
 static struct p *own_p(struct m *mp)
 {
 	if (!mp->own) {
-		struct p *pp = grt__os_alloc(sizeof *pp);
+		struct p *pp = grt__p_try_new(UINT32_MAX);
 		if (!pp)
 			return NULL;
-		pp->id = UINT32_MAX;
 		pp->is_own = 1;
-		pp->timer0 = GRT_FOREVER;
-		grt_lock_init(&pp->timers_lock, GRT_RANK_TIMERS);
 		grt_store_release(&mp->own, pp);
 	}
 	return mp->own;

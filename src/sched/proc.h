@@ -78,6 +78,7 @@ extern struct g grt__main_g;
 /* ---- proc.c ---- */
 void grt__proc_init(int nprocs);
 struct p *grt__p_new(uint32_t id);
+struct p *grt__p_try_new(uint32_t id); /* NULL: no memory */
 /* Owner P, critical. */
 void grt__runq_put(struct p *pp, struct g *gp, bool next);
 bool grt__runq_empty(const struct p *pp);

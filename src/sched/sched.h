@@ -191,10 +191,11 @@ void grt__yield(void);
 
 /* ---- blocking sections ---- */
 
+extern uint64_t grt__signalfd_mask; /* atomic: signals of all signalfds ever made; signal.h says what it is for */
+
 /* Task. The calls between must be async-signal-safe with respect to the runtime: the bare system call or libc's wrapper
  * of it, nothing of ours. `may_last`: true for calls that usually sleep (accept, wait, sigwait): the P is handed on at
  * once if work waits. Does not nest. */
-extern uint64_t grt__signalfd_mask; /* atomic: signals of all signalfds ever made; signal.h says what it is for */
 void grt__block_enter(bool may_last);
 void grt__block_exit(void);
 

@@ -3,12 +3,9 @@
 #include "os/os.h"
 #include "sched/broadcast.h"
 #include "sched/clock.h"
-#include "sched/pin.h"
 #include "sched/cancel.h"
 #include "sched/tcb.h"
 #include <errno.h>
-#include <fcntl.h>
-#include <string.h>
 
 #define SA_RESTORER_FLAG 0x04000000ul
 enum { NSIG_MAX = 64, VERSIONS = 4 };
@@ -84,7 +81,7 @@ int grt__signal_mask(int how, const uint64_t *set, uint64_t *old)
 	if (old)
 		*old = mask;
 	if (set) {
-		uint64_t s = *set & ~(GRT_MASK_LIBC | BIT(SIGKILL) | BIT(SIGSTOP));
+		uint64_t s = *set & ~GRT_MASK_NEVER;
 		if (how == SIG_BLOCK) {
 			mask |= s;
 		} else if (how == SIG_UNBLOCK) {
@@ -251,7 +248,7 @@ GRT_NORETURN static void dispatch(int sig, siginfo_t *info, void *vuc, const str
 	mask |= act->mask;
 	if (!(act->flags & SA_NODEFER))
 		mask |= BIT(sig);
-	mask &= ~(GRT_MASK_LIBC | BIT(SIGKILL) | BIT(SIGSTOP));
+	mask &= ~GRT_MASK_NEVER;
 	/* The program sees its own alternate stack in the context. */
 	uc->uc_stack = (stack_t){.ss_sp = gp->altstack_sp,
 	                         .ss_size = gp->altstack_size,

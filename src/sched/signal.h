@@ -126,6 +126,8 @@ bool grt__pc_is_ours(uintptr_t pc);
 /* ---- between signal.c (dispositions, handlers) and sigqueue.c (directed signals) ---- */
 
 #define GRT_SIGBIT(sig) (1ull << ((sig)-1))
+/* What a program can ask to block in vain. */
+#define GRT_MASK_NEVER (GRT_MASK_LIBC | GRT_SIGBIT(SIGKILL) | GRT_SIGBIT(SIGSTOP))
 extern struct grt_lock grt__signal_lock; /* rank SIGNAL */
 /* The program's disposition. */
 struct grt_ksigaction *grt__signal_action_of(int sig);

@@ -62,6 +62,12 @@ static struct g_signal *node_get_locked(void)
 	return n;
 }
 
+static void node_put_locked(struct g_signal *n)
+{
+	n->next = free_nodes;
+	free_nodes = n;
+}
+
 void grt__interrupt(struct g *gp)
 {
 	if (grt_cas(&gp->park.state, PARK_PARKED, PARK_PREPARED))
@@ -208,8 +214,7 @@ enum grt_flushed grt__signal_flush_queue(struct m *mp, struct g *gp, uint64_t ma
 		if (handled)
 			gp->passed = (uint8_t)n->info.si_signo;
 		send_to_thread(grt__sys_gettid(), &n->info);
-		n->next = free_nodes;
-		free_nodes = n;
+		node_put_locked(n);
 	}
 	grt_store_seqcst(&gp->sigpending, 0); /* what stays is looked at when the handler begins, or when the mask opens */
 	grt_unlock(&grt__signal_lock);
@@ -285,8 +290,7 @@ static void lend(struct g *gp, uint64_t set)
 		}
 		gp->lent = 1;
 		*link = n->next;
-		n->next = free_nodes;
-		free_nodes = n;
+		node_put_locked(n);
 	}
 	grt_unlock(&grt__signal_lock);
 }
@@ -333,8 +337,7 @@ void grt__sigwait_withdraw(struct g *gp)
 			continue;
 		}
 		*link = n->next;
-		n->next = free_nodes;
-		free_nodes = n;
+		node_put_locked(n);
 	}
 	gp->has_queue = 1;
 	grt_unlock(&grt__signal_lock);
@@ -350,8 +353,7 @@ int grt__sigwait_begin(uint64_t set, siginfo_t *info)
 	if (n) {
 		*info = n->info;
 		sig = info->si_signo;
-		n->next = free_nodes;
-		free_nodes = n;
+		node_put_locked(n);
 	}
 	grt_unlock(&grt__signal_lock);
 	grt__leave();
@@ -385,7 +387,7 @@ bool grt__suspend_begin(uint64_t mask)
 	struct g *gp = grt__self.g;
 	uint64_t all = ~0ull;
 	bool due = false;
-	mask &= ~(GRT_MASK_LIBC | BIT(SIGKILL) | BIT(SIGSTOP));
+	mask &= ~GRT_MASK_NEVER;
 	grt__block_enter(true);
 	grt__sys_sigprocmask(SIG_SETMASK, &all, NULL); /* for this section only: M's kmask stays */
 	grt_lock(&grt__signal_lock);
@@ -434,11 +436,10 @@ bool grt__suspend_end(void)
 
 void grt__suspend_deliver(uint64_t mask)
 {
-	uint64_t all = GRT_MASK_ALL;
 	struct m *mp = grt__enter();
 	struct g *gp = grt__self.g;
-	mask &= ~(GRT_MASK_LIBC | BIT(SIGKILL) | BIT(SIGSTOP));
-	grt__m_set_mask(mp, all);
+	mask &= ~GRT_MASK_NEVER;
+	grt__m_set_mask(mp, GRT_MASK_ALL);
 	gp->suspend_mask = mask;
 	gp->suspended = 1;
 	grt__signal_flush_queue(mp, gp, mask);
@@ -461,8 +462,7 @@ void grt__sigqueue_drop(struct g *gp)
 	grt_lock(&grt__signal_lock);
 	while ((n = gp->sigqueue)) {
 		gp->sigqueue = n->next;
-		n->next = free_nodes;
-		free_nodes = n;
+		node_put_locked(n);
 	}
 	gp->has_queue = 0;
 	grt_unlock(&grt__signal_lock);

@@ -277,15 +277,19 @@ static bool p_refill_locked(struct p *pp, struct class *c)
 	return true;
 }
 
+static struct g *warm_pop_locked(struct class *c)
+{
+	c->nwarm--;
+	return list_pop(&c->warm);
+}
+
 /* A dead region with its block, or NULL with *lo a region to make one in, or NULL with *lo NULL: no memory. */
 static struct g *take_locked(struct class *c, char **lo, bool *virgin)
 {
 	*virgin = false;
 	*lo = NULL;
-	if (c->warm) {
-		c->nwarm--;
-		return list_pop(&c->warm);
-	}
+	if (c->warm)
+		return warm_pop_locked(c);
 	if (c->cold) {
 		*lo = c->cold->map_lo;
 		c->cold = c->cold->sched_next;
@@ -415,11 +419,7 @@ void grt__stack_trim(struct g *self)
 			c->warm = c->chains;
 			c->chains = c->chains->result;
 		}
-		struct g *gp = c->warm;
-		if (gp) {
-			c->warm = gp->sched_next;
-			c->nwarm--;
-		}
+		struct g *gp = c->warm ? warm_pop_locked(c) : NULL;
 		grt_unlock(&pool_lock);
 		grt__leave();
 		if (!gp)
@@ -451,7 +451,7 @@ void grt__stack_make_executable(void)
 {
 	if (grt_xchg_acqrel(&executable, true))
 		return;
-	grt__allg_for_each_ever(make_executable, NULL); /* lay_out does the rest */
+	grt__allg_for_each_ever(make_executable, NULL); /* get_region does the rest */
 }
 
 void grt__stack_fork_child(void)

@@ -25,21 +25,15 @@ static inline bool booted(void)
 
 /* ---- which kernel thread ---- */
 
-static void pin_caller(void)
-{
-	if (booted() && grt__on_task())
-		grt__pin(grt__self.g);
-}
-
 /* What a new kernel thread has from the one that makes it, and no task could give itself: a seccomp filter, capabilities,
  * no_new_privs, ids (all of which /proc shows), namespaces and the like (which it does not). */
 enum { INHERITS_RIGHTS = 1, INHERITS_OTHER = 2 };
 
-static void pin_and_inherit(uint8_t what)
+static void pin_caller(uint8_t inherits)
 {
 	if (booted() && grt__on_task()) {
 		grt__pin(grt__self.g);
-		grt__self.g->inherits |= what;
+		grt__self.g->inherits |= inherits;
 	}
 }
 
@@ -427,7 +421,7 @@ GRT_EXPORT int getpriority(__priority_which_t which, id_t who)
 
 GRT_EXPORT int nice(int inc)
 {
-	pin_caller();
+	pin_caller(0);
 	return REAL(nice)(inc);
 }
 
@@ -443,13 +437,13 @@ GRT_EXPORT int sched_rr_get_interval(pid_t pid, struct timespec *interval)
 
 GRT_EXPORT int unshare(int flags)
 {
-	pin_and_inherit(INHERITS_OTHER);
+	pin_caller(INHERITS_OTHER);
 	return REAL(unshare)(flags);
 }
 
 GRT_EXPORT int setns(int fd, int type)
 {
-	pin_and_inherit(INHERITS_OTHER);
+	pin_caller(INHERITS_OTHER);
 	return REAL(setns)(fd, type);
 }
 
@@ -457,26 +451,26 @@ extern int capset(void *header, const void *data); /* of no header of libc's */
 
 GRT_EXPORT int capset(void *header, const void *data)
 {
-	pin_and_inherit(INHERITS_RIGHTS);
+	pin_caller(INHERITS_RIGHTS);
 	return REAL(capset)(header, data);
 }
 
 GRT_EXPORT int setfsuid(uid_t uid)
 {
-	pin_and_inherit(INHERITS_RIGHTS);
+	pin_caller(INHERITS_RIGHTS);
 	return REAL(setfsuid)(uid);
 }
 
 GRT_EXPORT int setfsgid(gid_t gid)
 {
-	pin_and_inherit(INHERITS_RIGHTS);
+	pin_caller(INHERITS_RIGHTS);
 	return REAL(setfsgid)(gid);
 }
 
 GRT_EXPORT int personality(unsigned long persona)
 {
 	if ((unsigned)persona != 0xffffffffu) /* that only asks */
-		pin_and_inherit(INHERITS_OTHER);
+		pin_caller(INHERITS_OTHER);
 	return REAL(personality)(persona);
 }
 
@@ -494,7 +488,7 @@ static long translate(long *tid, bool change)
 
 static long pin_self(uint8_t inherits)
 {
-	pin_and_inherit(inherits);
+	pin_caller(inherits);
 	return GRT_KSTATE_REAL;
 }
 

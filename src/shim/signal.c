@@ -171,8 +171,7 @@ GRT_EXPORT int sigaltstack(const stack_t *ss, stack_t *old)
 /* What a signalfd reports is also what is queued on a task: sched/signal.h. */
 static void note_signalfd(uint64_t mask)
 {
-	__atomic_or_fetch(&grt__signalfd_mask, mask & ~(GRT_MASK_LIBC | 1ull << (SIGKILL - 1) | 1ull << (SIGSTOP - 1)),
-	                  __ATOMIC_SEQ_CST);
+	__atomic_or_fetch(&grt__signalfd_mask, mask & ~GRT_MASK_NEVER, __ATOMIC_SEQ_CST);
 }
 
 GRT_EXPORT int signalfd(int fd, const sigset_t *mask, int flags)

@@ -28,33 +28,31 @@ static pid_t process_of(pid_t pid)
 /* ---- processes, by the id of one of their threads ---- */
 
 /* For the own process, from main, which takes it: its handler runs before the call returns, as the kernel tries the first thread first.
- * From another thread it comes back as a signal for the process (sched/signal.c). */
-static bool is_mains_own(pid_t pid, int sig)
+ * From another thread it comes back as a signal for the process (sched/signal.c). False: the kernel's. */
+static bool given_to_main(pid_t pid, int sig, int code, union sigval value, int *r)
 {
-	return grt__on_task() && grt__self.g == &grt__main_g && pid == grt__sched.pid && grt__signal_handled_now(sig);
+	siginfo_t info = {.si_signo = sig, .si_code = code};
+	if (!grt__on_task() || grt__self.g != &grt__main_g || pid != grt__sched.pid || !grt__signal_handled_now(sig))
+		return false;
+	info.si_pid = pid;
+	info.si_uid = getuid();
+	info.si_value = value;
+	*r = grt__shim_errno(grt__signal_send(&grt__main_g, sig, &info));
+	return true;
 }
 
 GRT_EXPORT int kill(pid_t pid, int sig)
 {
+	int r;
 	pid = process_of(pid);
-	if (!is_mains_own(pid, sig))
-		return REAL(kill)(pid, sig);
-	siginfo_t info = {.si_signo = sig, .si_code = SI_USER};
-	info.si_pid = pid;
-	info.si_uid = getuid();
-	return grt__shim_errno(grt__signal_send(&grt__main_g, sig, &info));
+	return given_to_main(pid, sig, SI_USER, (union sigval){0}, &r) ? r : REAL(kill)(pid, sig);
 }
 
 GRT_EXPORT int sigqueue(pid_t pid, int sig, const union sigval value)
 {
+	int r;
 	pid = process_of(pid);
-	if (!is_mains_own(pid, sig))
-		return REAL(sigqueue)(pid, sig, value);
-	siginfo_t info = {.si_signo = sig, .si_code = SI_QUEUE};
-	info.si_pid = pid;
-	info.si_uid = getuid();
-	info.si_value = value;
-	return grt__shim_errno(grt__signal_send(&grt__main_g, sig, &info));
+	return given_to_main(pid, sig, SI_QUEUE, value, &r) ? r : REAL(sigqueue)(pid, sig, value);
 }
 
 GRT_EXPORT int prlimit(pid_t pid, enum __rlimit_resource resource, const struct rlimit *set, struct rlimit *old)

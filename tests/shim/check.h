@@ -139,6 +139,19 @@ static CHECK_UNUSED struct timespec in_ms(clockid_t clock, long ms)
 }
 
 /* Flags between threads that are no synchronisation object of the library under test. */
+/* The first CPU that this process may use. */
+static CHECK_UNUSED cpu_set_t first_cpu(void)
+{
+	cpu_set_t all, one;
+	int cpu = 0;
+	EXPECT_EQ(0, sched_getaffinity(0, sizeof all, &all));
+	while (!CPU_ISSET(cpu, &all))
+		cpu++;
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	return one;
+}
+
 static CHECK_UNUSED void flag_set(int *flag, int value)
 {
 	__atomic_store_n(flag, value, __ATOMIC_SEQ_CST);

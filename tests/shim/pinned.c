@@ -39,13 +39,7 @@ int main(void)
 {
 	pthread_t t[THREADS];
 	pthread_attr_t a;
-	cpu_set_t all, one;
-	int cpu = 0;
-	EXPECT_EQ(0, sched_getaffinity(0, sizeof all, &all));
-	while (!CPU_ISSET(cpu, &all))
-		cpu++;
-	CPU_ZERO(&one);
-	CPU_SET(cpu, &one);
+	cpu_set_t one = first_cpu();
 	pthread_attr_init(&a);
 	EXPECT_EQ(0, pthread_attr_setaffinity_np(&a, sizeof one, &one));
 	double start = now_s();
@@ -59,7 +53,7 @@ int main(void)
 	sleep_ms(5);
 	EXPECT_EQ(0, pthread_cancel(t[0]));
 	CHECK("pthread_cancel of one that sleeps", join(t[0]) == PTHREAD_CANCELED);
-	CPU_CLR(cpu, &one);
+	CPU_ZERO(&one);
 	EXPECT_EQ(0, pthread_attr_setaffinity_np(&a, sizeof one, &one));
 	CHECK_EQ("pthread_create: EINVAL for no CPU", EINVAL, pthread_create(&t[0], &a, sleeps, NULL));
 	return check_done();

@@ -6,6 +6,7 @@
  * semaphore; nothing of the runtime is left in a state that later rounds would notice.
  * Arguments: rounds (default 60), one kind only, seed.
  */
+#include "random.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -44,19 +45,6 @@ static void fail(const char *what, int kind)
 	printf("FAIL: %s (kind %d)\n", what, kind);
 	fflush(stdout);
 	__atomic_add_fetch(&failures, 1, __ATOMIC_SEQ_CST);
-}
-
-static unsigned next(unsigned *r)
-{
-	*r ^= *r << 13;
-	*r ^= *r >> 17;
-	return *r ^= *r << 5;
-}
-
-static void ns(long n)
-{
-	struct timespec t = {n / 1000000000, n % 1000000000};
-	nanosleep(&t, NULL);
 }
 
 static struct timespec after(clockid_t clock, long n)

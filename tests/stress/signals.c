@@ -9,6 +9,7 @@
  * Arguments: seconds (default 3), one kind only (-1: all), seed.
  */
 #define _GNU_SOURCE
+#include "random.h"
 #include <dlfcn.h>
 #include <errno.h>
 #include <poll.h>
@@ -84,19 +85,6 @@ static void fail(const char *what, const struct task *t)
 	if (write(1, line, (size_t)n) < 0)
 		abort();
 	__atomic_add_fetch(&failures, 1, __ATOMIC_SEQ_CST);
-}
-
-static unsigned next(unsigned *r)
-{
-	*r ^= *r << 13;
-	*r ^= *r >> 17;
-	return *r ^= *r << 5;
-}
-
-static void ns(long n)
-{
-	struct timespec t = {n / 1000000000, n % 1000000000};
-	nanosleep(&t, NULL);
 }
 
 static int stopping(void)
