@@ -11,6 +11,7 @@
 #include "sync/once.h"
 #include "sync/rwlock.h"
 #include "sync/spin.h"
+#include <linux/futex.h>
 
 static inline bool booted(void)
 {
@@ -32,6 +33,11 @@ static bool by_kernel_tid(const pthread_mutex_t *m)
 	       (kind & MUTEX_PSHARED && (type == PTHREAD_MUTEX_RECURSIVE_NP || type == PTHREAD_MUTEX_ERRORCHECK_NP));
 }
 
+static bool owner_died(const pthread_mutex_t *m)
+{
+	return m->__data.__kind & MUTEX_ROBUST && grt_load_relaxed(&m->__data.__lock) & FUTEX_OWNER_DIED;
+}
+
 static int32_t *block_tid(void)
 {
 	return (int32_t *)((char *)grt__self.g->tcb + grt__tcb_tid_offset);
@@ -43,8 +49,9 @@ static int32_t full_enter(const pthread_mutex_t *m)
 	if (!by_kernel_tid(m) || !grt__on_task())
 		return 0;
 	int32_t tid = grt__pin_robust(), was = *block_tid();
-	/* Main has held it since before boot. But the same number is a task's that is pinned to the process's first thread. */
-	if (m->__data.__owner == grt__self.g->tid && !grt__pin_has_first_thread(grt__self.g))
+	/* Main has held it since before boot. But the same number is a task's that is pinned to the process's first thread, and stays in the
+	 * mutex when that task dies holding it. */
+	if (m->__data.__owner == grt__self.g->tid && !grt__pin_has_first_thread(grt__self.g) && !owner_died(m))
 		return 0;
 	*block_tid() = tid;
 	return was;
