@@ -1,5 +1,6 @@
 #include "api/boot.h"
 #include "elf/module.h"
+#include "heap/cache.h"
 #include "observe/crash.h"
 #include "observe/knobs.h"
 #include "observe/schedtrace.h"
@@ -154,8 +155,10 @@ bool grt__boot(void)
 
 void grt__fork_child(void)
 {
+	grt__heap_fork_child(grt__self.g ? grt__self.m->p->mcache : grt__self.mcache);
 	if (grt__state != GRT_BOOTED || grt__self.in_vfork || boot_pid == grt__sys_getpid() || !grt__self.g)
 		return;
+	grt__self.mcache = NULL;
 	struct g *gp = grt__self.g;
 	struct m *mp = grt__self.m;
 	boot_pid = grt__sys_getpid();
@@ -187,5 +190,5 @@ __attribute__((constructor)) static void on_load(int argc, char **argv, char **e
 	(void)argc;
 	(void)argv;
 	grt__knobs_parse(envp);
-	pthread_atfork(NULL, NULL, grt__fork_child);
+	pthread_atfork(grt__heap_fork_prepare, grt__heap_fork_parent, grt__fork_child);
 }

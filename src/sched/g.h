@@ -165,7 +165,8 @@ struct p {
 	uint32_t runq_head;   /* atomic: acquire/release by stealers */
 	uint32_t runq_tail;   /* atomic: release by the owner, acquire by stealers */
 	struct g *runq[GRT_RUNQ];
-	uint8_t urgent_turn; /* owner M: the last pick was not from the urgent queue */
+	struct mcache *mcache; /* made at the first malloc; owner M */
+	uint8_t urgent_turn;   /* owner M: the last pick was not from the urgent queue */
 	struct g *runnext;   /* atomic: exchanged by the owner, taken by CAS by others */
 	struct m *m;         /* back link; valid while running or in a system call */
 	struct p *idle_next; /* sched lock */

@@ -155,6 +155,7 @@ static void preempt_now(struct m *mp, struct g *gp, void *uc)
 		    P_SEQ(word) == P_SEQ(mp->running_word) && grt_cas(&mp->p->word, word, mp->running_word))
 			return;
 		mp->p = &grt__no_p;
+		grt__self.mcache = NULL;
 		grt__m_came_in(mp);
 		if (grt__acquire_idle_p(mp))
 			return;

@@ -96,9 +96,12 @@ static bool retake_running(struct p *pp, struct m *mp, uint64_t word)
 	uint64_t retaking = P_WORD(P_RETAKING, mp->id, P_SEQ(word));
 	if (!grt_cas(&pp->word, word, retaking))
 		return false;
+	struct grt_tls *tls = grt_load_acquire(&mp->cur);
+	grt_store_relaxed(&tls->mcache, NULL);
 	grt__os_membarrier();
-	/* Either the M entered before the barrier, then its count is visible; or it enters after, then it sees RETAKING. */
-	if (grt_load_acquire(&grt_load_acquire(&mp->cur)->crit)) {
+	/* Either the M entered before the barrier, then its count is visible; or it enters after, then it sees RETAKING, and malloc no cache. If
+	 * it runs another task by now it was in the scheduler meanwhile. */
+	if (grt_load_acquire(&mp->cur) != tls || grt_load_acquire(&tls->crit)) {
 		grt_cas(&pp->word, retaking, word);
 		return false;
 	}

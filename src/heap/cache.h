@@ -1,0 +1,110 @@
+/*
+ * A cache of spans, and the fast paths.
+ *
+ * Whoever calls one of these has the cache for himself: nobody else does, not even a handler of his own thread (shim/malloc.c says how).
+ */
+#ifndef GRT_HEAP_CACHE_H
+#define GRT_HEAP_CACHE_H
+
+#include "heap/span.h"
+
+struct span_queue {
+	struct span *head, *tail;
+	uint32_t n;
+};
+
+struct mcache {
+	int64_t sample;                     /* bytes until the next sample; counted down by every allocation */
+	struct span *current[SPAN_CLASSES]; /* never NULL: grt__span_none has no slots */
+
+	/* ---- slow paths ---- */
+	GRT_ALIGNED(GRT_CACHE_LINE) struct span *inbox; /* atomic: full spans of which somebody freed a slot */
+	GRT_ALIGNED(GRT_CACHE_LINE) struct grt_lock lock;
+	struct span_queue queue[SPAN_CLASSES]; /* spans with free slots, not current */
+	struct span *kept[LARGE_BINS];         /* freed large spans, last in, first out; no lock */
+	size_t kept_bytes;
+	unsigned look_class;    /* where collect() goes on */
+	int64_t sample_started; /* sample when it was last set */
+	uint64_t sampled;       /* bytes counted in periods before that */
+	uint64_t large_allocs, large_frees, large_alloc_bytes, large_free_bytes;
+	struct mcache *all_next;  /* all caches; constant */
+	struct mcache *pool_next; /* without an owner; mheap's lock */
+	uint8_t foreign;          /* of a thread, not of a P */
+	uint8_t owned;            /* somebody has it; mheap's lock */
+};
+
+extern struct span grt__span_none;
+/* Called with a block each 512 KiB on average; registered by observe/. */
+extern void (*grt__heap_sample_hook)(void *p, size_t n);
+
+/* A cache nobody uses, or a new one; NULL: no memory, or a fork is under way. */
+struct mcache *grt__cache_get(bool foreign);
+void grt__cache_put(struct mcache *c);
+
+/* The slow path of taking a slot for n bytes (p, if there is one: then a sample is due). NULL: no memory. */
+void *grt__cache_refill(struct mcache *c, unsigned spanclass, size_t n, void *p);
+void *grt__cache_large(struct mcache *c, size_t n, size_t align, bool zero);
+/* The span is not simply the caller's with room. c may be NULL: then nothing is kept. */
+void grt__cache_free_slow(struct mcache *c, struct span *s, void *p);
+/* The last slot in use of s, not c's current, was freed. */
+void grt__cache_empty(struct mcache *c, struct span *s);
+/* n bytes at a multiple of align, a power of two. */
+void *grt__cache_aligned(struct mcache *c, size_t n, size_t align);
+/* The block at p with n bytes: the same, another with p's contents, or NULL (p is as it was). n is not 0. */
+void *grt__cache_realloc(struct mcache *c, void *p, size_t n);
+/* Everything that c has goes to central and mheap. */
+void grt__cache_flush(struct mcache *c);
+/* Adds what the caches themselves count. mheap's lock held. */
+void grt__caches_stats_locked(struct grt_heap_stats *st);
+/* Around fork, in this order; `mine`: the caller's cache. */
+void grt__heap_fork_prepare(void);
+void grt__heap_fork_parent(void);
+void grt__heap_fork_child(const struct mcache *mine);
+/* Bytes of the block at p; 0: none. */
+size_t grt__heap_size(const void *p);
+/* The first free slot of the current span, or NULL. */
+GRT_ALWAYS_INLINE void *cache_take(struct mcache *c, unsigned spanclass)
+{
+	struct span *s = c->current[spanclass];
+	void **slot = s->free;
+	if (grt_unlikely(!slot))
+		return NULL;
+	s->free = link_of(slot);
+	grt_barrier(); /* a fork in between: one slot is lost to the child, none is counted free that is in use */
+	s->allocs++;
+	slot[1] = NULL;
+	return slot;
+}
+
+GRT_ALWAYS_INLINE void *cache_alloc(struct mcache *c, size_t n)
+{
+	if (grt_unlikely(n > GRT_CLASS_MAX))
+		return grt__cache_large(c, n, 1, false);
+	unsigned spanclass = SPAN_CLASS(class_of(n), 0);
+	void *p = cache_take(c, spanclass);
+	c->sample -= (int64_t)n;
+	if (grt_unlikely(!p) || grt_unlikely(c->sample < 0))
+		return grt__cache_refill(c, spanclass, n, p);
+	return p;
+}
+
+/* p is not NULL, and s is span_of(p). */
+GRT_ALWAYS_INLINE void cache_free(struct mcache *c, struct span *s, void *p)
+{
+	void **slot = p;
+	if (grt_unlikely(!s) || grt_unlikely(s->owner != c) ||
+	    grt_unlikely(slot_number(s, (uintptr_t)((char *)p - s->base)) >= s->nfresh) ||
+	    grt_unlikely((uintptr_t)slot[1] == mark_of(p))) {
+		grt__cache_free_slow(c, s, p);
+		return;
+	}
+	s->frees++;
+	grt_barrier(); /* as above */
+	slot[1] = (void *)mark_of(p);
+	link_set(slot, s->free);
+	s->free = slot;
+	if (grt_unlikely(s->frees == s->allocs))
+		grt__cache_empty(c, s);
+}
+
+#endif
