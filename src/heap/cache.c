@@ -3,8 +3,8 @@
 #include "os/os.h"
 #include <string.h>
 
-struct span grt__span_none;
-struct heap_secret grt__heap_secret;
+struct span grt__span_none = {.free = (void *)1};
+uintptr_t grt__heap_secret;
 void (*grt__heap_sample_hook)(void *p, size_t n);
 
 enum { COLLECT = 8 /* spans looked at before a new one is asked for */ };
@@ -33,7 +33,7 @@ bool grt__span_drain(struct span *s)
 		return false;
 	uint64_t w = grt_xchg_acqrel(&s->remote, 0); /* pairs with give_back; never with NOTIFY: that is for full spans */
 	void **slot = (void **)(s->base + REMOTE_OFFSET(w));
-	if (s->free) {
+	if (is_slot(s->free)) {
 		void **last = slot;
 		for (uint32_t i = REMOTE_COUNT(w); i > 1; i--)
 			last = link_of(last);
@@ -68,9 +68,8 @@ static void give_back(struct span *s, void *p)
 {
 	void **slot = p;
 	uint64_t offset = (uint64_t)((char *)p - s->base), old = grt_load_relaxed(&s->remote);
-	slot[1] = (void *)mark_of(p);
 	for (;;) {
-		link_set(slot, REMOTE_COUNT(old) ? s->base + REMOTE_OFFSET(old) : NULL);
+		link_set(slot, REMOTE_COUNT(old) ? s->base + REMOTE_OFFSET(old) : s->base + 1);
 		/* Pairs with the owner's exchange; and, where NOTIFY was set, with the stores before it was. */
 		if (grt_cas(&s->remote, old, REMOTE_WORD(offset, REMOTE_COUNT(old) + 1)))
 			break;
@@ -200,8 +199,8 @@ static void *take_slowly(struct mcache *c, unsigned spanclass)
 {
 	for (;;) {
 		struct span *s = c->current[spanclass];
-		if (s->free || grt__span_drain(s) || carve(s))
-			return cache_take(c, spanclass);
+		if (is_slot(s->free) || grt__span_drain(s) || carve(s))
+			return span_take(s);
 		if (!heap_lock(&c->lock))
 			return NULL;
 		bool more = next_current_locked(c, spanclass);
@@ -211,13 +210,15 @@ static void *take_slowly(struct mcache *c, unsigned spanclass)
 	}
 }
 
-void *grt__cache_refill(struct mcache *c, unsigned spanclass, size_t n, void *p)
+void *grt__cache_alloc_slow(struct mcache *c, size_t n)
 {
-	if (!p) {
-		p = take_slowly(c, spanclass);
-		if (!p)
-			p = grt__reserve_alloc(grt__class[spanclass >> 1].size, 16);
-	}
+	if (n > GRT_CLASS_MAX)
+		return grt__cache_large(c, n, 1, false);
+	unsigned spanclass = SPAN_CLASS(class_of(n), 0);
+	void *p = take_slowly(c, spanclass);
+	if (!p)
+		p = grt__reserve_alloc(grt__class[spanclass >> 1].size, 16);
+	c->sample -= (int64_t)n;
 	if (p && c->sample < 0)
 		return sampled(c, p, n);
 	return p;
@@ -355,15 +356,36 @@ void grt__heap_bad_free(const char *what, const void *p)
 	grt__throw("%s: %p", what, p);
 }
 
-/* The owner: p carries the mark of a free slot. Is it one? */
-static bool in_free_list(struct span *s, const void *p)
+static bool in_list(const struct span *s, void *const *slot, const void *p)
 {
-	grt__span_drain(s);
-	uint32_t n = s->nslots;
-	for (void **slot = s->free; slot && n; slot = link_of(slot), n--)
+	for (uint32_t n = s->nslots; n && (uintptr_t)((const char *)slot - s->base) < SPAN_MAX && is_slot(slot); n--) {
 		if (slot == p)
 			return true;
+		slot = link_of(slot);
+	}
 	return false;
+}
+
+/* p shows what a free slot shows. Is it one? Another's span may change meanwhile: what is found is free for certain, for nobody else
+ * may free p. */
+static bool is_free(const struct span *s, const void *p)
+{
+	uint64_t remote = grt_load_acquire(&s->remote);
+	return in_list(s, s->free, p) ||
+	       (REMOTE_COUNT(remote) && in_list(s, (void **)(s->base + REMOTE_OFFSET(remote)), p));
+}
+
+/* The last slot in use of s, not c's current, was freed. */
+static void became_empty(struct mcache *c, struct span *s)
+{
+	if (!s->queued || !heap_lock(&c->lock))
+		return;
+	struct span_queue *q = &c->queue[s->spanclass];
+	if (q->n > 1) { /* one is kept: the next burst begins with it */
+		grt__queue_out(q, s);
+		retire_locked(c, s);
+	}
+	grt_unlock(&c->lock);
 }
 
 static void free_small(struct mcache *c, struct span *s, void *p)
@@ -372,19 +394,14 @@ static void free_small(struct mcache *c, struct span *s, void *p)
 	if (slot_number(s, (uintptr_t)((char *)p - s->base)) >= s->nfresh)
 		grt__heap_bad_free("free of a pointer that is not the beginning of a block", p);
 	bool mine = is_owner(s, c);
-	if (grt_unlikely((uintptr_t)slot[1] == mark_of(p))) {
-		/* The mark is of 64 bits and of this address; malloc has wiped it off. Where the list can be looked through we do. */
-		if (!mine || is_full(s) || in_free_list(s, p))
-			grt__heap_bad_free("double free", p);
-		slot[1] = NULL;
-	}
+	if ((uintptr_t)((char *)link_of(slot) - s->base) < SPAN_MAX && is_free(s, p))
+		grt__heap_bad_free("double free", p);
 	if (!mine) {
 		give_back(s, p);
 		return;
 	}
 	s->frees++;
 	grt_barrier();
-	slot[1] = (void *)mark_of(p);
 	link_set(slot, s->free);
 	s->free = slot;
 	if (is_full(s)) {
@@ -402,7 +419,7 @@ static void free_small(struct mcache *c, struct span *s, void *p)
 		}
 	}
 	if (s->frees == s->allocs)
-		grt__cache_empty(c, s);
+		became_empty(c, s);
 }
 
 void grt__cache_free_slow(struct mcache *c, struct span *s, void *p)
@@ -435,18 +452,6 @@ void grt__cache_free_slow(struct mcache *c, struct span *s, void *p)
 	default:
 		grt__heap_bad_free("free of memory that is not allocated", p);
 	}
-}
-
-void grt__cache_empty(struct mcache *c, struct span *s)
-{
-	if (!s->queued || !heap_lock(&c->lock))
-		return;
-	struct span_queue *q = &c->queue[s->spanclass];
-	if (q->n > 1) { /* one is kept: the next burst begins with it */
-		grt__queue_out(q, s);
-		retire_locked(c, s);
-	}
-	grt_unlock(&c->lock);
 }
 
 /* ---- sizes ---- */
@@ -550,14 +555,14 @@ void *grt__cache_realloc(struct mcache *c, void *p, size_t n)
 
 static void init_secret(void)
 {
-	if (grt_load_relaxed(&grt__heap_secret.mark))
+	if (grt_load_relaxed(&grt__heap_secret))
 		return;
 	/* Where the kernel put stack and library, and when: not known outside of the process. */
 	uint64_t x = grt__cycles() ^ (uintptr_t)&x ^ (uintptr_t)&all_caches << 17;
 	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
-	grt__heap_secret.link = (x ^ x >> 27) & 0xffff7ffffffffff0ul;
-	x = (x ^ x >> 31) * 0x94d049bb133111ebull;
-	grt__heap_secret.mark = x | 1;
+	x = (x ^ x >> 27) * 0x94d049bb133111ebull;
+	/* A link is an address, of which the high bits are none; bit 0 says whether it is one. */
+	grt__heap_secret = (x ^ x >> 31) | 1ull << 63;
 }
 
 struct mcache *grt__cache_get(bool foreign)
@@ -611,7 +616,7 @@ void grt__cache_flush(struct mcache *c)
 	for (unsigned i = 0; i < SPAN_CLASSES && !grt_load_relaxed(&grt__heap_forking); i++) {
 		struct span *s = c->current[i];
 		if (s != &grt__span_none &&
-		    (s->free || s->nfresh < s->nslots || grt__span_drain(s) || !leave_full_locked(c, s))) {
+		    (is_slot(s->free) || s->nfresh < s->nslots || grt__span_drain(s) || !leave_full_locked(c, s))) {
 			s->allocs--;
 			s->current = 0;
 			c->current[i] = &grt__span_none;

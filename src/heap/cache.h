@@ -41,13 +41,9 @@ extern void (*grt__heap_sample_hook)(void *p, size_t n);
 struct mcache *grt__cache_get(bool foreign);
 void grt__cache_put(struct mcache *c);
 
-/* The slow path of taking a slot for n bytes (p, if there is one: then a sample is due). NULL: no memory. */
-void *grt__cache_refill(struct mcache *c, unsigned spanclass, size_t n, void *p);
 void *grt__cache_large(struct mcache *c, size_t n, size_t align, bool zero);
-/* The span is not simply the caller's with room. c may be NULL: then nothing is kept. */
+/* Frees p, all cases. c may be NULL: then no lock is taken. */
 void grt__cache_free_slow(struct mcache *c, struct span *s, void *p);
-/* The last slot in use of s, not c's current, was freed. */
-void grt__cache_empty(struct mcache *c, struct span *s);
 /* n bytes at a multiple of align, a power of two. */
 void *grt__cache_aligned(struct mcache *c, size_t n, size_t align);
 /* The block at p with n bytes: the same, another with p's contents, or NULL (p is as it was). n is not 0. */
@@ -62,49 +58,61 @@ void grt__heap_fork_parent(void);
 void grt__heap_fork_child(const struct mcache *mine);
 /* Bytes of the block at p; 0: none. */
 size_t grt__heap_size(const void *p);
-/* The first free slot of the current span, or NULL. */
-GRT_ALWAYS_INLINE void *cache_take(struct mcache *c, unsigned spanclass)
+/* The first free slot of the current span; there is one. */
+GRT_ALWAYS_INLINE void *span_take(struct span *s)
 {
-	struct span *s = c->current[spanclass];
 	void **slot = s->free;
-	if (grt_unlikely(!slot))
-		return NULL;
 	s->free = link_of(slot);
 	grt_barrier(); /* a fork in between: one slot is lost to the child, none is counted free that is in use */
 	s->allocs++;
-	slot[1] = NULL;
+	slot[0] = NULL;
 	return slot;
 }
 
-GRT_ALWAYS_INLINE void *cache_alloc(struct mcache *c, size_t n)
+/* n bytes, at most GRT_CLASS_MAX, if that takes no more than a few instructions; else NULL, and nothing has happened. */
+GRT_ALWAYS_INLINE void *cache_alloc_fast(struct mcache *c, size_t n)
 {
-	if (grt_unlikely(n > GRT_CLASS_MAX))
-		return grt__cache_large(c, n, 1, false);
-	unsigned spanclass = SPAN_CLASS(class_of(n), 0);
-	void *p = cache_take(c, spanclass);
+	struct span *s = c->current[SPAN_CLASS(class_of(n), 0)];
 	c->sample -= (int64_t)n;
-	if (grt_unlikely(!p) || grt_unlikely(c->sample < 0))
-		return grt__cache_refill(c, spanclass, n, p);
-	return p;
+	if (grt_unlikely(c->sample < 0) || grt_unlikely(!is_slot(s->free))) {
+		c->sample += (int64_t)n;
+		return NULL;
+	}
+	return span_take(s);
 }
 
-/* p is not NULL, and s is span_of(p). */
-GRT_ALWAYS_INLINE void cache_free(struct mcache *c, struct span *s, void *p)
+/* n bytes; NULL: no memory. */
+void *grt__cache_alloc_slow(struct mcache *c, size_t n);
+
+static inline void *cache_alloc(struct mcache *c, size_t n)
+{
+	void *p = grt_likely(n <= GRT_CLASS_MAX) ? cache_alloc_fast(c, n) : NULL;
+	return grt_likely(p) ? p : grt__cache_alloc_slow(c, n);
+}
+
+/* Frees p if that takes no more than a few instructions; else false, and nothing has happened. s is span_of(p), p not NULL. */
+GRT_ALWAYS_INLINE bool cache_free_fast(struct mcache *c, struct span *s, void *p)
 {
 	void **slot = p;
-	if (grt_unlikely(!s) || grt_unlikely(s->owner != c) ||
-	    grt_unlikely(slot_number(s, (uintptr_t)((char *)p - s->base)) >= s->nfresh) ||
-	    grt_unlikely((uintptr_t)slot[1] == mark_of(p))) {
-		grt__cache_free_slow(c, s, p);
-		return;
-	}
-	s->frees++;
+	if (grt_unlikely(!s) || grt_unlikely(s->owner != c))
+		return false;
+	if (grt_unlikely(slot_number(s, (uintptr_t)((char *)p - s->base)) >= s->nfresh) ||
+	    grt_unlikely((uintptr_t)((char *)link_of(slot) - s->base) < SPAN_MAX))
+		return false;
+	uint64_t frees = s->frees + 1;
+	if (grt_unlikely(frees == s->allocs))
+		return false;
+	s->frees = frees;
 	grt_barrier(); /* as above */
-	slot[1] = (void *)mark_of(p);
 	link_set(slot, s->free);
 	s->free = slot;
-	if (grt_unlikely(s->frees == s->allocs))
-		grt__cache_empty(c, s);
+	return true;
+}
+
+static inline void cache_free(struct mcache *c, struct span *s, void *p)
+{
+	if (grt_unlikely(!cache_free_fast(c, s, p)))
+		grt__cache_free_slow(c, s, p);
 }
 
 #endif

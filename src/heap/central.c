@@ -52,7 +52,7 @@ bool grt__central_put(struct span *s)
 	if (!heap_lock(&ce->lock))
 		return false;
 	grt_store_relaxed(&s->home, NULL);
-	grt_store_relaxed(&s->owner, NULL);
+	grt_store_relaxed(&s->owner, (struct mcache *)OWNER_NOBODY);
 	grt__queue_put(&ce->queue, s);
 	grt_unlock(&ce->lock);
 	return true;

@@ -46,7 +46,7 @@ static char *map_aligned(size_t bytes, size_t align, int prot)
 
 static void root_set(const char *base, struct span *s)
 {
-	grt_store_release(&grt__heap_root[(uintptr_t)base >> ARENA_SHIFT], s ? (uintptr_t)s | 1 : 0);
+	grt_store_release(&grt__heap_root[(uintptr_t)base >> ARENA_SHIFT], s ? (uintptr_t)s + ROOT_HUGE : 0);
 }
 
 static void list_in_locked(struct span *s)
@@ -145,6 +145,6 @@ struct span *grt__huge_of(const void *p)
 	if (index >= GRT_COUNT(grt__heap_root))
 		return NULL;
 	uintptr_t entry = grt_load_acquire(&grt__heap_root[index]);
-	struct span *s = (struct span *)(entry - 1);
-	return entry & 1 && s->base == p ? s : NULL;
+	struct span *s = (struct span *)(entry - ROOT_HUGE);
+	return entry & ROOT_HUGE && s->base == p ? s : NULL;
 }

@@ -141,7 +141,7 @@ static void set_untouched(struct arena *a, size_t first, size_t n, bool on)
 static void put_run_locked(struct arena *a, size_t first, size_t n, int64_t freed_at)
 {
 	struct span *s = &a->spans[first], *other;
-	if (first > HEADER_PAGES && (other = a->map[first - 1]) && other->state == SPAN_FREE &&
+	if (first > HEADER_PAGES && (other = span_at(a, first - 1))->state == SPAN_FREE &&
 	    page_index(other) + other->npages == first) {
 		treap_remove_locked(other);
 		first -= other->npages;
@@ -150,8 +150,7 @@ static void put_run_locked(struct arena *a, size_t first, size_t n, int64_t free
 			freed_at = other->freed_at;
 		s = other;
 	}
-	if (first + n < a->open && (other = a->map[first + n]) && other->state == SPAN_FREE &&
-	    page_index(other) == first + n) {
+	if (first + n < a->open && (other = span_at(a, first + n))->state == SPAN_FREE && page_index(other) == first + n) {
 		treap_remove_locked(other);
 		n += other->npages;
 		if (other->freed_at > freed_at)
@@ -164,7 +163,7 @@ static void put_run_locked(struct arena *a, size_t first, size_t n, int64_t free
 	s->npages = (uint32_t)n;
 	s->freed_at = freed_at;
 	s->nfresh = 0;
-	a->map[first] = a->map[first + n - 1] = s;
+	a->map[first] = a->map[first + n - 1] = (uint16_t)first;
 	treap_insert_locked(s);
 }
 
@@ -216,7 +215,7 @@ static struct arena *new_arena_locked(void)
 	h.arenas[h.narenas++] = a;
 	count_sys_locked(header);
 	h.meta += header;
-	grt_store_release(&grt__heap_root[(uintptr_t)a >> ARENA_SHIFT], (uintptr_t)a);
+	grt_store_release(&grt__heap_root[(uintptr_t)a >> ARENA_SHIFT], (uintptr_t)a + ROOT_ARENA);
 	return a;
 }
 
@@ -265,7 +264,7 @@ static void mark_used_locked(struct arena *a, size_t first, size_t n)
 		set_untouched(a, first, n, false);
 	}
 	for (size_t i = first; i < first + n; i++)
-		a->map[i] = s;
+		a->map[i] = (uint16_t)first;
 }
 
 enum span_got grt__pages_alloc(size_t npages, size_t align, struct span **got)
@@ -297,7 +296,7 @@ enum span_got grt__pages_alloc(size_t npages, size_t align, struct span **got)
 	s->nfresh = s->nslots = 0;
 	s->remote = 0;
 	s->home = NULL;
-	s->free = NULL;
+	s->free = s->base + 1;
 	s->allocs = s->frees = 0;
 	s->queued = s->current = 0;
 	mark_used_locked(a, at, npages);
@@ -345,10 +344,10 @@ bool grt__pages_grow(struct span *s, size_t npages)
 	size_t first = page_index(s), end = first + s->npages, more = npages - s->npages;
 	if (first + npages > a->npages || !heap_lock(&h.lock))
 		return false;
-	struct span *run = end < a->open ? a->map[end] : NULL;
+	struct span *run = end < a->open ? span_at(a, end) : NULL;
 	size_t have = run && run->state == SPAN_FREE && page_index(run) == end ? run->npages : 0;
 	if (have < more && end + have == a->open && open_pages_locked(a, more - have)) {
-		run = a->map[end];
+		run = span_at(a, end);
 		have = run->npages;
 	}
 	if (have >= more) {
@@ -360,7 +359,7 @@ bool grt__pages_grow(struct span *s, size_t npages)
 		if (untouched)
 			set_untouched(a, end, more, false);
 		for (size_t i = end; i < end + more; i++)
-			a->map[i] = s;
+			a->map[i] = (uint16_t)first;
 		s->npages = (uint32_t)npages;
 		if (have > more)
 			put_run_locked(a, end + more, have - more, freed_at);

@@ -53,7 +53,7 @@ static char *new_arena(void)
 		grt__sys_munmap(base + ARENA, (size_t)(lo + room - base - ARENA));
 	struct arena *a = (struct arena *)base;
 	a->npages = a->open = ARENA_PAGES;
-	grt_store_release(&grt__heap_root[(uintptr_t)base >> ARENA_SHIFT], (uintptr_t)base);
+	grt_store_release(&grt__heap_root[(uintptr_t)base >> ARENA_SHIFT], (uintptr_t)base + ROOT_ARENA);
 	return base;
 }
 
@@ -73,7 +73,7 @@ static struct span *cut_off(size_t npages)
 			s->npages = (uint32_t)npages;
 			s->state = SPAN_RESERVE;
 			for (size_t i = at; i < at + npages; i++)
-				a->map[i] = s;
+				a->map[i] = (uint16_t)at;
 			return s;
 		}
 		char *base = new_arena();

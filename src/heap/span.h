@@ -30,8 +30,9 @@ enum span_state {
 };
 
 /* Tags of span.owner: then no cache's address equals it, and free goes the slow way. */
-#define OWNER_FULL 1ul  /* the owner's, all slots in use, in none of its queues */
-#define OWNER_MASK 15ul /* caches are aligned so */
+#define OWNER_FULL 1ul   /* the owner's, all slots in use, in none of its queues */
+#define OWNER_NOBODY 2ul /* central's: not NULL, what a thread without a cache would compare it with */
+#define OWNER_MASK 15ul  /* caches are aligned so */
 
 /*
  * span.remote: slots freed by others than the owner, and whether anybody waits for the first of them:
@@ -51,9 +52,9 @@ enum span_state {
  */
 struct span {
 	/* The owner's line. */
-	void *free; /* first free slot; links are hidden by grt__heap_secret */
-	struct mcache *
-		owner; /* tagged; NULL: central's, or no cache concerned; written by the owner (or under mheap's lock), read by all */
+	void *free; /* first free slot, or base + 1 */
+	struct mcache
+		*owner;      /* tagged; NULL: no cache concerned; written by the owner (or under mheap's lock), read by all */
 	uint64_t allocs; /* ever, of this span as it is */
 	uint64_t frees;
 	char *base;
@@ -81,7 +82,9 @@ struct span {
 _Static_assert(sizeof(struct span) == 128, "two cache lines");
 
 struct arena {
-	struct span *map[ARENA_PAGES]; /* any page of a span in use, first and last of a free run; may be stale elsewhere */
+	/* First page of the span that a page is in: of spans in use, and of first and last page of a free run; may be stale elsewhere. 0: the
+	 * header, whose span is of no use. */
+	uint16_t map[ARENA_PAGES];
 	struct span spans[ARENA_PAGES];
 	uint64_t untouched[ARENA_PAGES / 64]; /* a bit: not resident and all zero; of free runs; mheap's lock */
 	uint32_t npages;                      /* address space that it has */
@@ -90,34 +93,44 @@ struct arena {
 };
 #define HEADER_PAGES ((sizeof(struct arena) + PAGE - 1) / PAGE)
 
-/* By 64 MiB of address space: 0; the arena there; or, with 1 added, the huge span that begins there. Atomic: written under mheap's lock. */
+/* By 64 MiB of address space: 0; the arena there; or the huge span that begins there; the latter two with a tag added, so that the entry
+ * of NULL is no arena. Atomic: written under mheap's lock. */
+#define ROOT_HUGE 1ul
+#define ROOT_ARENA 2ul
 extern uintptr_t grt__heap_root[1ul << (ADDRESS_BITS - ARENA_SHIFT)];
 
-/* Makes links and marks in freed memory unguessable; constant once the first cache exists. */
-struct heap_secret {
-	uintptr_t link, mark;
-};
-extern struct heap_secret grt__heap_secret;
+/* Makes links in freed memory unguessable; constant once the first cache exists. */
+extern uintptr_t grt__heap_secret;
 
+/*
+ * The first word of a free slot is its link: the address of the next free one, or of the span plus 1 after the last; hidden. malloc
+ * wipes it off, so that a block whose first word shows a link into its own span was most likely freed before.
+ */
 GRT_ALWAYS_INLINE void *link_of(void *const *slot)
 {
-	return (void *)((uintptr_t)*slot ^ grt__heap_secret.link);
+	return (void *)((uintptr_t)*slot ^ grt__heap_secret);
 }
 
 GRT_ALWAYS_INLINE void link_set(void **slot, void *next)
 {
-	*slot = (void *)((uintptr_t)next ^ grt__heap_secret.link);
+	*slot = (void *)((uintptr_t)next ^ grt__heap_secret);
 }
 
-/* What the second word of a free slot is. */
-GRT_ALWAYS_INLINE uintptr_t mark_of(const void *slot)
+GRT_ALWAYS_INLINE bool is_slot(const void *free)
 {
-	return (uintptr_t)slot ^ grt__heap_secret.mark;
+	return !((uintptr_t)free & 1);
 }
+
+#define SPAN_MAX ((size_t)256 << 10) /* bytes of a span of slots */
 
 GRT_ALWAYS_INLINE struct arena *arena_of(const void *p)
 {
 	return (struct arena *)((uintptr_t)p & ~(ARENA - 1));
+}
+
+GRT_ALWAYS_INLINE struct span *span_at(struct arena *a, size_t page)
+{
+	return &a->spans[a->map[page]];
 }
 
 /* The span that p is in as far as the map knows, if p is in an arena; else NULL. Huge ones are not found. */
@@ -126,9 +139,9 @@ GRT_ALWAYS_INLINE struct span *span_of(const void *p)
 	uintptr_t index = (uintptr_t)p >> ARENA_SHIFT;
 	struct arena *a = arena_of(p);
 	if (grt_unlikely(index >= GRT_COUNT(grt__heap_root)) ||
-	    grt_unlikely(grt_load_relaxed(&grt__heap_root[index]) != (uintptr_t)a))
+	    grt_unlikely(grt_load_relaxed(&grt__heap_root[index]) != (uintptr_t)a + ROOT_ARENA))
 		return NULL;
-	return a->map[(uintptr_t)p >> PAGE_SHIFT & (ARENA_PAGES - 1)];
+	return span_at(a, (uintptr_t)p >> PAGE_SHIFT & (ARENA_PAGES - 1));
 }
 
 /* The number of the slot that begins at this offset; at least nfresh if none does, or never was in use. */

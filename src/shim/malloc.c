@@ -61,7 +61,8 @@ static struct mcache *enter_slow(void)
 	return t->mcache;
 }
 
-GRT_ALWAYS_INLINE struct mcache *enter(void)
+/* For what is not worth a fast path of its own. */
+static struct mcache *enter(void)
 {
 	struct grt_tls *t = &grt__self;
 	if (grt_likely(!t->crit)) {
@@ -75,7 +76,7 @@ GRT_ALWAYS_INLINE struct mcache *enter(void)
 	return enter_slow();
 }
 
-GRT_ALWAYS_INLINE void leave(void)
+static void leave(void)
 {
 	grt_barrier();
 	grt__self.crit = 0;
@@ -106,11 +107,37 @@ static GRT_COLD_FN void *no_memory(void)
 		grt_likely(allocated) ? allocated : no_memory();                                                               \
 	})
 
+static GRT_NOINLINE void *alloc_slow(size_t n)
+{
+	if (n > PTRDIFF_MAX)
+		return no_memory();
+	return ALLOCATE(grt__cache_alloc_slow(c, n), grt__reserve_alloc(n, 16));
+}
+
+static GRT_NOINLINE void *leave_with(void *p)
+{
+	grt__leave_slow(true);
+	return p;
+}
+
+/* Every other case is a tail call, so that this needs no stack. */
 GRT_ALWAYS_INLINE void *alloc(size_t n)
 {
-	if (grt_unlikely(n > PTRDIFF_MAX))
-		return no_memory();
-	return ALLOCATE(cache_alloc(c, n), grt__reserve_alloc(n, 16));
+	struct grt_tls *t = &grt__self;
+	if (grt_unlikely(n > GRT_CLASS_MAX) || grt_unlikely(t->crit))
+		return alloc_slow(n);
+	t->crit = 1;
+	grt_barrier(); /* pairs with sysmon's membarrier, as in grt__enter */
+	struct mcache *c = grt_load_relaxed(&t->mcache);
+	void *p = grt_likely(c) ? cache_alloc_fast(c, n) : NULL;
+	grt_barrier();
+	t->crit = 0;
+	grt_barrier(); /* as in grt__leave */
+	if (grt_unlikely(!p))
+		return alloc_slow(n);
+	if (grt_unlikely(t->attention))
+		return leave_with(p);
+	return p;
 }
 
 GRT_ALWAYS_INLINE void *clear(void *p, size_t n)
@@ -143,18 +170,35 @@ static void *alloc_aligned(size_t align, size_t n)
 	return ALLOCATE(grt__cache_aligned(c, n, align), grt__reserve_alloc(n, align));
 }
 
+static GRT_NOINLINE void free_slow(void *p)
+{
+	if (!p)
+		return;
+	struct mcache *c = enter();
+	grt__cache_free_slow(c, span_of(p), p);
+	if (c)
+		leave();
+}
+
 GRT_ALWAYS_INLINE void give_back(void *p)
 {
-	if (grt_unlikely(!p))
+	struct grt_tls *t = &grt__self;
+	struct span *s = span_of(p); /* NULL for NULL */
+	if (grt_unlikely(!s) || grt_unlikely(t->crit)) {
+		free_slow(p);
 		return;
-	struct span *s = span_of(p);
-	struct mcache *c = enter();
-	if (grt_likely(c)) {
-		cache_free(c, s, p);
-		leave();
-	} else {
-		grt__cache_free_slow(NULL, s, p);
 	}
+	t->crit = 1;
+	grt_barrier(); /* as in alloc */
+	struct mcache *c = grt_load_relaxed(&t->mcache);
+	bool done = cache_free_fast(c, s, p); /* no span with slots in use has the owner NULL */
+	grt_barrier();
+	t->crit = 0;
+	grt_barrier();
+	if (grt_unlikely(!done))
+		free_slow(p);
+	else if (grt_unlikely(t->attention))
+		grt__leave_slow(true);
 }
 
 static GRT_NOINLINE void *resize_in_reserve(void *p, size_t n)
