@@ -1,0 +1,298 @@
+/*
+ * Loads about what threads do to each other: hand blocks over, write beside each other, come and go.
+ */
+#include "alloc.h"
+#include <sched.h>
+
+/*
+ * xmalloc: Lever and Boreham, "malloc() performance in a multithreaded Linux environment" (USENIX 2000). Half of the
+ * threads allocate batches of blocks and queue them, the other half take batches and free them: nothing is ever freed
+ * by its allocator. The batch's own block goes the same way. The queue is short, so that neither side runs ahead.
+ */
+#define BATCH 128
+#define QUEUE 32
+
+struct batch {
+	void *at[BATCH];
+};
+
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t filled, emptied;
+	struct batch *at[QUEUE];
+	unsigned in, out;
+	long to_make, to_free;
+} q = {.lock = PTHREAD_MUTEX_INITIALIZER, .filled = PTHREAD_COND_INITIALIZER, .emptied = PTHREAD_COND_INITIALIZER};
+
+static void xmalloc_make(struct worker *w)
+{
+	struct batch *b;
+	bool last = false;
+
+	while (!last) {
+		b = malloc(sizeof *b);
+		if (b == NULL)
+			die("malloc: %s", strerror(errno));
+		for (int i = 0; i < BATCH; i++)
+			b->at[i] = get(between(&w->r, 16, 256));
+		pthread_mutex_lock(&q.lock);
+		while (q.in - q.out == QUEUE && q.to_make > 0)
+			pthread_cond_wait(&q.emptied, &q.lock);
+		last = q.to_make == 0;
+		if (!last) {
+			q.at[q.in++ % QUEUE] = b;
+			last = --q.to_make == 0;
+			b = NULL;
+			if (last)
+				pthread_cond_broadcast(&q.emptied);
+			pthread_cond_signal(&q.filled);
+		}
+		pthread_mutex_unlock(&q.lock);
+		for (int i = 0; b != NULL && i < BATCH; i++)
+			put(b->at[i]);
+		free(b);
+	}
+}
+
+static void xmalloc_free(struct worker *w)
+{
+	struct batch *b;
+
+	for (;;) {
+		pthread_mutex_lock(&q.lock);
+		while (q.in == q.out && q.to_free > 0)
+			pthread_cond_wait(&q.filled, &q.lock);
+		if (q.to_free == 0) {
+			pthread_mutex_unlock(&q.lock);
+			return;
+		}
+		b = q.at[q.out++ % QUEUE];
+		if (--q.to_free == 0)
+			pthread_cond_broadcast(&q.filled);
+		pthread_cond_signal(&q.emptied);
+		pthread_mutex_unlock(&q.lock);
+		for (int i = 0; i < BATCH; i++)
+			put(b->at[i]);
+		free(b);
+		w->done += BATCH;
+	}
+}
+
+static void xmalloc(struct worker *w)
+{
+	if (w->me % 2 == 0)
+		xmalloc_make(w);
+	else
+		xmalloc_free(w);
+}
+
+static void load_xmalloc(void)
+{
+	double done;
+	int64_t t0;
+
+	if (threads % 2 != 0)
+		die("xmalloc: an even number of threads");
+	q.to_make = q.to_free = scaled(25000);
+	t0 = together(threads, xmalloc, NULL, &done);
+	must_equal((long)done, BATCH * scaled(25000), "xmalloc: blocks freed");
+	figure(t0 / done, "ns");
+}
+
+/*
+ * cache-thrash and cache-scratch: Berger and others, "Hoard: a scalable memory allocator" (ASPLOS 2000). Thrash: does
+ * the allocator give neighbouring blocks of a cache line to different threads (active false sharing)? Each thread
+ * allocates 8 bytes, writes them often, frees them, over and over. Scratch: main has allocated a block for each thread,
+ * one beside the other; each frees the one it was given, and then goes on so: does the line stay shared (passive)?
+ */
+#define WRITES 100
+
+static void thrash(struct worker *w)
+{
+	void **given = w->shared;
+	volatile char *p;
+
+	if (given != NULL)
+		put(given[w->me]);
+	for (long n = scaled(4e6); n > 0; n--) {
+		p = opaque(get(8));
+		for (int i = 0; i < WRITES; i++)
+			p[i & 7]++;
+		*(volatile uint64_t *)p = (uintptr_t)p ^ MARK;
+		put((void *)p);
+	}
+}
+
+static void load_thrash(void)
+{
+	figure(together(threads, thrash, NULL, NULL) / 1e9, "s");
+}
+
+static void load_scratch(void)
+{
+	void *given[threads];
+
+	for (int i = 0; i < threads; i++)
+		given[i] = get(8);
+	figure(together(threads, thrash, given, NULL) / 1e9, "s");
+}
+
+/*
+ * churn-leak: mleak of mimalloc-bench as described there: threads are created and end one after the other; each frees
+ * what the one before has left and leaves blocks of its own. An allocator that strands the memory of ended threads
+ * grows with every one of them: the peak is the figure as much as the time.
+ */
+#define LEFT 500
+
+static void *left_at[LEFT];
+
+static void *churn(void *arg)
+{
+	struct rng *r = arg;
+
+	for (int i = 0; i < LEFT; i++) {
+		put(left_at[i]);
+		left_at[i] = get(between(r, 16, 1024));
+	}
+	return NULL;
+}
+
+static void load_churn_leak(void)
+{
+	struct rng r = seed(0);
+	pthread_t t;
+	int64_t t0 = now();
+
+	for (long n = scaled(15000); n > 0; n--) {
+		start(&t, NULL, churn, &r);
+		join(t);
+	}
+	t0 = now() - t0;
+	for (int i = 0; i < LEFT; i++)
+		put(left_at[i]);
+	figure(t0 / 1e9, "s");
+}
+
+/* thread-10: what a short-lived thread pays that allocates little: create, 10 mallocs, 10 frees, join. */
+static void *ten(void *arg)
+{
+	void *at[10];
+
+	for (int i = 0; i < 10; i++)
+		at[i] = get(16 << (i % 5));
+	for (int i = 0; i < 10; i++)
+		put(at[i]);
+	return arg;
+}
+
+static void load_thread_10(void)
+{
+	long n = scaled(30000);
+	pthread_t t;
+	int64_t t0 = now();
+
+	for (long i = 0; i < n; i++) {
+		start(&t, NULL, ten, NULL);
+		join(t);
+	}
+	figure((now() - t0) / 1e3 / n, "us");
+}
+
+/*
+ * hand-N: one thread allocates blocks of N bytes, another frees them, through a ring without locks: the remote free by
+ * itself, per object. The consumer reads each block, the producer writes it.
+ */
+#define RING 1024
+
+static struct {
+	_Alignas(128) atomic_ulong in;
+	_Alignas(128) atomic_ulong out;
+	_Alignas(128) void *at[RING];
+	size_t size;
+	unsigned long n;
+} ring;
+
+static void wait_a_bit(int *spins)
+{
+	if (++*spins < 1000) {
+		__builtin_ia32_pause();
+	} else { /* the other side may need this CPU */
+		*spins = 0;
+		sched_yield();
+	}
+}
+
+static void hand(struct worker *w)
+{
+	int spins = 0;
+
+	for (unsigned long i = 0; i < ring.n; i++) {
+		if (w->me == 0) {
+			void *p = get(ring.size);
+
+			while (i - atomic_load_explicit(&ring.out, memory_order_acquire) == RING)
+				wait_a_bit(&spins);
+			ring.at[i % RING] = p;
+			atomic_store_explicit(&ring.in, i + 1, memory_order_release);
+		} else {
+			while (atomic_load_explicit(&ring.in, memory_order_acquire) == i)
+				wait_a_bit(&spins);
+			put(ring.at[i % RING]);
+			atomic_store_explicit(&ring.out, i + 1, memory_order_release);
+		}
+	}
+}
+
+static void hand_over(size_t size)
+{
+	ring.size = size;
+	ring.n = scaled(2.5e6);
+	figure((double)together(2, hand, NULL, NULL) / ring.n, "ns");
+}
+
+static void load_hand_16(void)
+{
+	hand_over(16);
+}
+
+static void load_hand_64(void)
+{
+	hand_over(64);
+}
+
+static void load_hand_512(void)
+{
+	hand_over(512);
+}
+
+/* bursts: every thread allocates 256 blocks of 64 bytes, then frees them, first come first. Per block and thread. */
+static void bursts(struct worker *w)
+{
+	void *at[256];
+
+	(void)w;
+	for (long n = scaled(100000); n > 0; n--) {
+		for (int i = 0; i < 256; i++)
+			at[i] = opaque(malloc(64));
+		for (int i = 0; i < 256; i++)
+			free(at[i]);
+	}
+}
+
+static void load_bursts(void)
+{
+	figure((double)together(threads, bursts, NULL, NULL) / (256.0 * scaled(100000)), "ns");
+}
+
+const struct load share_loads[] = {
+	{"xmalloc", load_xmalloc, 2, "batches from producers to consumers, ns a block"},
+	{"cache-thrash", load_thrash, 2, "active false sharing, s"},
+	{"cache-scratch", load_scratch, 2, "passive false sharing, s"},
+	{"churn-leak", load_churn_leak, 0, "threads in turn free what the last one left, s"},
+	{"thread-10", load_thread_10, 0, "create, 10 mallocs and frees, join, us"},
+	{"hand-16", load_hand_16, 2, "one thread allocates 16 B, another frees, ns a block"},
+	{"hand-64", load_hand_64, 2, "the same with 64 B"},
+	{"hand-512", load_hand_512, 2, "the same with 512 B"},
+	{"bursts", load_bursts, 2, "256 x 64 B, then all freed, ns a block"},
+	{NULL, NULL, 0, NULL},
+};
