@@ -538,7 +538,7 @@ static void load_espresso(void)
 {
 	struct rng r = seed(1);
 	struct cover *f, *g;
-	long problems = scaled(2400);
+	long problems = scaled(1800);
 	int64_t t0 = now();
 
 	for (long p = 0; p < problems; p++) {

@@ -437,7 +437,7 @@ static void load_large(void)
 	size_t size;
 	int i;
 
-	for (long n = scaled(4000); n > 0; n--) {
+	for (long n = scaled(6000); n > 0; n--) {
 		i = below(&r, LARGE_BLOCKS);
 		put(at[i]);
 		size = between(&r, 64 << 10, 5 << 20);

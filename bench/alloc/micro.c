@@ -17,12 +17,12 @@ static void pairs(size_t size, double count)
 
 static void load_pair_16(void)
 {
-	pairs(16, 5e7);
+	pairs(16, 3e7);
 }
 
 static void load_pair_1k(void)
 {
-	pairs(1 << 10, 5e7);
+	pairs(1 << 10, 3e7);
 }
 
 static void load_pair_32k(void)
@@ -32,12 +32,12 @@ static void load_pair_32k(void)
 
 static void load_pair_256k(void)
 {
-	pairs(256 << 10, 2e6);
+	pairs(256 << 10, 3e6);
 }
 
 static void load_pair_1m(void)
 {
-	pairs(1 << 20, 1e6);
+	pairs(1 << 20, 3e6);
 }
 
 /* The last word is read: it has to be 0 although the block was written before it was freed. */
@@ -99,31 +99,39 @@ static void load_random_1k(void)
 
 static void load_random_100k(void)
 {
-	shuffled(100000, 150);
+	shuffled(100000, 60);
 }
 
-/* From 16 bytes by half to 64 KiB, as vectors and strings grow; per call of realloc. What is kept is checked at the end. */
+/*
+ * From 16 bytes by half to 64 KiB, as vectors and strings grow; per call of realloc. Two blocks grow in turn, as one that
+ * is alone at the end of the heap would grow in place for nothing. What is kept is checked at the end.
+ */
 static void load_realloc(void)
 {
-	long n = scaled(250000), steps = 0;
+	long n = scaled(60000), steps = 0;
 	int64_t t0 = now();
 	size_t size;
-	char *p;
+	char *p[2];
 
 	for (long i = 0; i < n; i++) {
-		p = malloc(16);
-		if (p == NULL)
-			die("malloc: %s", strerror(errno));
-		p[15] = (char)i;
-		for (size = 24; size < 64 << 10; size += size / 2, steps++) {
-			p = realloc(p, size);
-			if (p == NULL)
-				die("realloc: %s", strerror(errno));
-			p[size - 1] = 1;
+		for (int k = 0; k < 2; k++) {
+			p[k] = malloc(16);
+			if (p[k] == NULL)
+				die("malloc: %s", strerror(errno));
+			p[k][15] = (char)(i + k);
 		}
-		if (p[15] != (char)i || p[23] != 1)
-			die("realloc: contents lost");
-		free(p);
+		for (size = 24; size < 64 << 10; size += size / 2)
+			for (int k = 0; k < 2; k++, steps++) {
+				p[k] = realloc(p[k], size);
+				if (p[k] == NULL)
+					die("realloc: %s", strerror(errno));
+				p[k][size - 1] = 1;
+			}
+		for (int k = 0; k < 2; k++) {
+			if (p[k][15] != (char)(i + k) || p[k][23] != 1)
+				die("realloc: contents lost");
+			free(p[k]);
+		}
 	}
 	figure((double)(now() - t0) / steps, "ns");
 }

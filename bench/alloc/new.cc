@@ -40,7 +40,7 @@ static uint32_t rnd()
 
 static double pair(double &n)
 {
-	n = 5e7 * scale;
+	n = 3e7 * scale;
 	auto t0 = std::chrono::steady_clock::now();
 	for (long i = 0; i < (long)n; i++)
 		delete opaque(new object);
@@ -49,7 +49,7 @@ static double pair(double &n)
 
 static double nothrow(double &n)
 {
-	n = 5e7 * scale;
+	n = 3e7 * scale;
 	auto t0 = std::chrono::steady_clock::now();
 	for (long i = 0; i < (long)n; i++)
 		::operator delete(opaque(::operator new(48, std::nothrow)));

@@ -93,9 +93,9 @@ static void load_xmalloc(void)
 
 	if (threads % 2 != 0)
 		die("xmalloc: an even number of threads");
-	q.to_make = q.to_free = scaled(25000);
+	q.to_make = q.to_free = scaled(40000);
 	t0 = together(threads, xmalloc, NULL, &done);
-	must_equal((long)done, BATCH * scaled(25000), "xmalloc: blocks freed");
+	must_equal((long)done, BATCH * scaled(40000), "xmalloc: blocks freed");
 	figure(t0 / done, "ns");
 }
 
