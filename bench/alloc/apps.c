@@ -297,7 +297,7 @@ static void load_cfrac(void)
 	struct num *m = root(n), *p = num_of(0), *q = num_of(1), *quot = hold(m), *a = hold(m), *before = num_of(1), *s, *t;
 	struct num *primes[BASE];
 	struct relation *found = NULL, *r;
-	long steps = scaled(180000), kept = 0;
+	long steps = scaled(360000), kept = 0;
 	int64_t t0 = now();
 
 	for (int i = 0; i < BASE; i++)

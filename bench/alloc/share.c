@@ -128,13 +128,23 @@ static void load_thrash(void)
 	figure(together(threads, thrash, NULL, NULL) / 1e9, "s");
 }
 
+/* Neighbours: of the blocks that main has, the first run that lies in as few cache lines as there can be. */
 static void load_scratch(void)
 {
-	void *given[threads];
+	static void *at[1024];
+	int n = sizeof at / sizeof at[0], from = 0;
 
-	for (int i = 0; i < threads; i++)
-		given[i] = get(8);
-	figure(together(threads, thrash, given, NULL) / 1e9, "s");
+	if (threads > n / 2)
+		die("cache-scratch: at most %d threads", n / 2);
+	for (int i = 0; i < n; i++)
+		at[i] = get(8);
+	for (int i = n - (threads > 1 ? threads : 2); i >= 0; i--)
+		if ((uintptr_t)at[i] / 64 == (uintptr_t)at[i + 1] / 64 && (uintptr_t)at[i] % 64 < 32)
+			from = i;
+	figure(together(threads, thrash, at + from, NULL) / 1e9, "s");
+	for (int i = 0; i < n; i++)
+		if (i < from || i >= from + threads)
+			put(at[i]);
 }
 
 /*
