@@ -95,6 +95,9 @@ static inline void put(void *p)
 	free(p);
 }
 
+/* A line of /proc/self/status (VmRSS, VmHWM), in MiB. */
+double resident(const char *field);
+
 /* A table of the load's own that is not to be part of the measured heap's traffic. */
 void *table(size_t bytes);
 

@@ -61,7 +61,7 @@ static void each_line(const char *path, void (*fn)(unsigned thread, struct event
 		a = b = c = 0;
 		n = sscanf(text, "t%lu %c %lu %lu %lu", &thread, &op, &a, &b, &c) - 2;
 		if (n != (op == 'f' ? 1 : op == 'a' || op == 'c' ? 2 : op == 'r' || op == 'm' ? 3 : -1) || a >= UINT32_MAX)
-			die("%s:%ld: not a line of a trace: %s", path, line, text);
+			die("%s:%ld: not a line of a trace: %.*s", path, line, (int)strcspn(text, "\n"), text);
 		e = (struct event){.id = a, .other = n == 3 ? b : 0, .size = n == 3 ? c : b, .op = op};
 		fn(thread % THREADS, e, line);
 	}

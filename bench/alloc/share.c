@@ -3,6 +3,7 @@
  */
 #include "alloc.h"
 #include <sched.h>
+#include <sys/mman.h>
 
 /*
  * xmalloc: Lever and Boreham, "malloc() performance in a multithreaded Linux environment" (USENIX 2000). Half of the
@@ -183,6 +184,55 @@ static void load_churn_leak(void)
 	figure(t0 / 1e9, "s");
 }
 
+/*
+ * idle: what a server keeps after its busy hour. Each thread allocates about 60 MB of 16 to 481 bytes, frees all of it
+ * but one block in a thousand, and waits; the figure is what is resident after two seconds in which nobody calls malloc.
+ */
+#define IDLE_BLOCKS 250000
+
+static void idle(struct worker *w)
+{
+	void **at = table(IDLE_BLOCKS * sizeof *at);
+	pthread_barrier_t *busy = w->shared;
+
+	for (int i = 0; i < IDLE_BLOCKS; i++)
+		at[i] = get(between(&w->r, 16, 481));
+	for (int i = 0; i < IDLE_BLOCKS; i++)
+		if (i % 1000 != 0)
+			put(at[i]);
+	pthread_barrier_wait(busy);
+	pthread_barrier_wait(busy); /* main has looked */
+	for (int i = 0; i < IDLE_BLOCKS; i += 1000)
+		put(at[i]);
+	munmap(at, IDLE_BLOCKS * sizeof *at);
+}
+
+static void *idle_watch(void *arg)
+{
+	struct timespec two = {.tv_sec = 2};
+	double table_mb = (double)threads * IDLE_BLOCKS * sizeof(void *) / (1 << 20);
+
+	pthread_barrier_wait(arg);
+	while (nanosleep(&two, &two) != 0)
+		if (errno != EINTR)
+			die("nanosleep: %s", strerror(errno));
+	figure(resident("VmRSS") - table_mb, "MB");
+	pthread_barrier_wait(arg);
+	return NULL;
+}
+
+static void load_idle(void)
+{
+	pthread_barrier_t busy;
+	pthread_t watch;
+
+	must(pthread_barrier_init(&busy, NULL, threads + 1), "pthread_barrier_init");
+	start(&watch, NULL, idle_watch, &busy);
+	together(threads, idle, &busy, NULL);
+	join(watch);
+	must(pthread_barrier_destroy(&busy), "pthread_barrier_destroy");
+}
+
 /* thread-10: what a short-lived thread pays that allocates little: create, 10 mallocs, 10 frees, join. */
 static void *ten(void *arg)
 {
@@ -299,6 +349,7 @@ const struct load share_loads[] = {
 	{"cache-thrash", load_thrash, 2, "active false sharing, s"},
 	{"cache-scratch", load_scratch, 2, "passive false sharing, s"},
 	{"churn-leak", load_churn_leak, 0, "threads in turn free what the last one left, s"},
+	{"idle", load_idle, 2, "what is resident two seconds after nearly all is freed, MB"},
 	{"thread-10", load_thread_10, 0, "create, 10 mallocs and frees, join, us"},
 	{"hand-16", load_hand_16, 2, "one thread allocates 16 B, another frees, ns a block"},
 	{"hand-64", load_hand_64, 2, "the same with 64 B"},
