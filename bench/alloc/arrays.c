@@ -199,7 +199,7 @@ static void sh6(struct worker *w)
 	void **at = table(2 * SH_BLOCKS * sizeof *at), **old = at + SH_BLOCKS, **swap;
 	int n, third;
 
-	for (long run = scaled(2000); run > 0; run--) {
+	for (long run = scaled(1500); run > 0; run--) {
 		n = sh_run(&w->r, at);
 		third = n / 3;
 		for (int i = 0; i < third; i++) {

@@ -108,7 +108,7 @@ static void load_random_100k(void)
  */
 static void load_realloc(void)
 {
-	long n = scaled(60000), steps = 0;
+	long n = scaled(100000), steps = 0;
 	int64_t t0 = now();
 	size_t size;
 	char *p[2];

@@ -261,7 +261,8 @@ static void load_thread_10(void)
 /*
  * hand-N: one thread allocates blocks of N bytes, another frees them, through a ring without locks: the remote free by
  * itself, per object. The consumer reads each block, the producer writes it. Counts are published by 32, so that the ring's
- * own cache lines do not outweigh the blocks'.
+ * own cache lines do not outweigh the blocks'. The figure means two CPUs: on one, where a kernel under other load likes to
+ * leave two threads that wake each other, it is a third of that; hence --pin in bench/alloc/run.
  */
 #define RING 1024
 #define STEP 32
