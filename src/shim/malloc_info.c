@@ -19,17 +19,10 @@ static size_t minus(size_t a, size_t b)
 	return a > b ? a - b : 0;
 }
 
-/* glibc's: 160 bytes is the largest fast bin, half of an arena's size the largest threshold. */
+/* The one value that glibc refuses: a fast bin of more than 160 bytes. */
 GRT_EXPORT int mallopt(int key, int value)
 {
-	switch (key) {
-	case M_MXFAST:
-		return value >= 0 && (size_t)value <= 80 * sizeof(size_t) / 4;
-	case M_MMAP_THRESHOLD:
-		return (size_t)value <= 32UL << 20;
-	default:
-		return 1;
-	}
+	return key != M_MXFAST || (value >= 0 && (size_t)value <= 80 * sizeof(size_t) / 4);
 }
 GRT_ALIAS(__libc_mallopt, mallopt);
 
