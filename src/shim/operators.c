@@ -73,10 +73,15 @@ static GRT_COLD_FN bool look(void)
 	return all;
 }
 
+/* The fast question: no also where nobody has looked yet, and then a slower way does. */
 GRT_ALWAYS_INLINE bool all_ours(void)
 {
-	int w = grt_load_relaxed(&whose);
-	return grt_likely(w == ALL_OURS) || (w == UNKNOWN && look());
+	return grt_likely(grt_load_relaxed(&whose) == ALL_OURS);
+}
+
+static GRT_COLD_FN bool all_ours_slow(void)
+{
+	return grt_load_relaxed(&whose) == UNKNOWN ? look() : all_ours();
 }
 
 /* A function of the C++ library: after us in the global scope, or in a library that was loaded with RTLD_LOCAL. */
@@ -113,29 +118,37 @@ static GRT_COLD_FN void throw_bad_alloc(void)
 	grt__throw("operator new: out of memory, and no C++ library to throw std::bad_alloc");
 }
 
-/* The function `name` of the library that has the handler. */
-static GRT_COLD_FN void *cxx_operator(const char *name)
+/* The C++ library's own nothrow forms. */
+enum form { ONE, MANY, ONE_AL, MANY_AL };
+static const char *const nothrow_name[] = {"_ZnwmRKSt9nothrow_t", "_ZnamRKSt9nothrow_t",
+                                           "_ZnwmSt11align_val_tRKSt9nothrow_t", "_ZnamSt11align_val_tRKSt9nothrow_t"};
+
+/* From the library that has the handler; it stays open. */
+static GRT_COLD_FN void *nothrow_form(enum form form)
 {
-	void *f = NULL, *get = cxx_function("_ZSt15get_new_handlerv");
+	static void *found[GRT_COUNT(nothrow_name)]; /* atomic, relaxed */
+	void *f = grt_load_relaxed(&found[form]), *get;
 	Dl_info info;
 	struct link_map *map;
 
-	if (get != NULL && dladdr1(get, &info, (void **)&map, RTLD_DL_LINKMAP) && map->l_name[0] != 0) {
+	if (f != NULL || (get = cxx_function("_ZSt15get_new_handlerv")) == NULL)
+		return f;
+	if (dladdr1(get, &info, (void **)&map, RTLD_DL_LINKMAP) && map->l_name[0] != 0) {
 		void *handle = REAL(dlopen)(map->l_name, RTLD_LAZY | RTLD_NOLOAD);
-		if (handle != NULL) {
-			f = dlsym(handle, name);
-			dlclose(handle);
-		}
+		if (handle != NULL)
+			f = dlsym(handle, nothrow_name[form]);
 	}
 	if (f == NULL)
 		(void)dlerror();
+	else
+		grt_store_relaxed(&found[form], f);
 	return f;
 }
 
 static GRT_COLD_FN void *new_slow(size_t n)
 {
 	for (;;) {
-		void *p = all_ours() ? grt__malloc(n) : RESOLVED.alloc(n ? n : 1);
+		void *p = all_ours_slow() ? grt__malloc(n) : RESOLVED.alloc(n ? n : 1);
 		if (p != NULL)
 			return p;
 		handler_fn *handler = new_handler();
@@ -153,7 +166,7 @@ static GRT_COLD_FN void *new_al_slow(size_t n, size_t align)
 		align = sizeof(void *);
 	for (;;) {
 		void *p = NULL;
-		if (all_ours())
+		if (all_ours_slow())
 			p = grt__memalign(align, n);
 		else if (n <= PTRDIFF_MAX && align <= PTRDIFF_MAX) /* the size a multiple, as in libstdc++ */
 			p = RESOLVED.alloc_al(align, n ? (n + align - 1) & -align : align);
@@ -166,19 +179,25 @@ static GRT_COLD_FN void *new_al_slow(size_t n, size_t align)
 	}
 }
 
-static GRT_COLD_FN void *nothrow_slow(const char *name, size_t n, nothrow_tag tag)
+static GRT_COLD_FN void *nothrow_slow(enum form form, size_t n, nothrow_tag tag)
 {
-	if (all_ours() && new_handler() == NULL)
-		return NULL;
-	void *(*f)(size_t, nothrow_tag) = (void *(*)(size_t, nothrow_tag))cxx_operator(name);
+	if (all_ours_slow()) {
+		void *p = grt__malloc(n);
+		if (p != NULL || new_handler() == NULL)
+			return p;
+	}
+	void *(*f)(size_t, nothrow_tag) = (void *(*)(size_t, nothrow_tag))nothrow_form(form);
 	return f != NULL ? f(n, tag) : NULL;
 }
 
-static GRT_COLD_FN void *nothrow_al_slow(const char *name, size_t n, size_t align, nothrow_tag tag)
+static GRT_COLD_FN void *nothrow_al_slow(enum form form, size_t n, size_t align, nothrow_tag tag)
 {
-	if (all_ours() && new_handler() == NULL)
-		return NULL;
-	void *(*f)(size_t, size_t, nothrow_tag) = (void *(*)(size_t, size_t, nothrow_tag))cxx_operator(name);
+	if (all_ours_slow() && align != 0 && (align & (align - 1)) == 0) {
+		void *p = grt__memalign(align, n);
+		if (p != NULL || new_handler() == NULL)
+			return p;
+	}
+	void *(*f)(size_t, size_t, nothrow_tag) = (void *(*)(size_t, size_t, nothrow_tag))nothrow_form(form);
 	return f != NULL ? f(n, align, tag) : NULL;
 }
 
@@ -223,25 +242,25 @@ GRT_EXPORT void *_ZnamSt11align_val_t(size_t n, size_t align)
 GRT_EXPORT void *_ZnwmRKSt9nothrow_t(size_t n, nothrow_tag tag)
 {
 	void *p = direct(n);
-	return grt_likely(p != NULL) ? p : nothrow_slow("_ZnwmRKSt9nothrow_t", n, tag);
+	return grt_likely(p != NULL) ? p : nothrow_slow(ONE, n, tag);
 }
 
 GRT_EXPORT void *_ZnamRKSt9nothrow_t(size_t n, nothrow_tag tag)
 {
 	void *p = direct(n);
-	return grt_likely(p != NULL) ? p : nothrow_slow("_ZnamRKSt9nothrow_t", n, tag);
+	return grt_likely(p != NULL) ? p : nothrow_slow(MANY, n, tag);
 }
 
 GRT_EXPORT void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t n, size_t align, nothrow_tag tag)
 {
 	void *p = direct_al(n, align);
-	return grt_likely(p != NULL) ? p : nothrow_al_slow("_ZnwmSt11align_val_tRKSt9nothrow_t", n, align, tag);
+	return grt_likely(p != NULL) ? p : nothrow_al_slow(ONE_AL, n, align, tag);
 }
 
 GRT_EXPORT void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t n, size_t align, nothrow_tag tag)
 {
 	void *p = direct_al(n, align);
-	return grt_likely(p != NULL) ? p : nothrow_al_slow("_ZnamSt11align_val_tRKSt9nothrow_t", n, align, tag);
+	return grt_likely(p != NULL) ? p : nothrow_al_slow(MANY_AL, n, align, tag);
 }
 
 /* operator delete: plain, sized, nothrow, aligned */
