@@ -135,6 +135,7 @@ static void make_current_locked(struct mcache *c, struct span *s)
 	s->allocs++; /* never found empty by free: see struct span */
 	s->current = 1;
 	c->current[s->spanclass] = s;
+	grt_store_relaxed(&c->holds, 1);
 }
 
 /* Before new pages are asked for: a few of the spans in queues may have become wholly free by others' frees. */
@@ -271,12 +272,12 @@ unsigned grt__large_bin(size_t *npages)
 static void free_kept(struct mcache *c)
 {
 	for (unsigned i = 0; i < LARGE_BINS; i++) {
-		struct span *s;
-		while ((s = c->kept[i])) {
+		for (struct span *s = c->kept[i], *next; s; s = next) {
 			size_t bytes = (size_t)s->npages << PAGE_SHIFT;
+			next = s->next; /* another link, once it is free */
 			if (!grt__pages_free(s))
 				return;
-			c->kept[i] = s->next;
+			c->kept[i] = next;
 			c->kept_bytes -= bytes;
 		}
 	}
@@ -290,11 +291,22 @@ static void *large_taken(struct mcache *c, struct span *s, size_t bytes, size_t 
 	return grt_unlikely(c->sample < 0) ? sampled(c, s->base, asked) : s->base;
 }
 
+/* The kernel has no more: what is free goes back first, address space included. */
+static void give_all(struct mcache *c)
+{
+	grt__cache_flush(c);
+	grt__central_collect();
+	grt__arenas_release();
+}
+
 static void *huge(struct mcache *c, size_t n, size_t align)
 {
 	struct span *s;
-	if (grt__huge_alloc(n, align, &s) != GOT_SPAN)
-		return NULL;
+	if (grt__huge_alloc(n, align, &s) != GOT_SPAN) {
+		give_all(c);
+		if (grt__huge_alloc(n, align, &s) != GOT_SPAN)
+			return NULL;
+	}
 	return large_taken(c, s, s->bytes, n);
 }
 
@@ -314,7 +326,7 @@ void *grt__cache_large(struct mcache *c, size_t n, size_t align, bool zero)
 		enum span_got got = GOT_NO_MEMORY;
 		for (int again = 0; again < 2 && got == GOT_NO_MEMORY; again++) {
 			if (again)
-				free_kept(c);
+				give_all(c);
 			got = grt__pages_alloc(npages, align > PAGE ? align >> PAGE_SHIFT : 1, &s);
 		}
 		if (got == GOT_NO_LOCK)
@@ -343,6 +355,7 @@ static void free_large(struct mcache *c, struct span *s)
 		s->next = c->kept[s->bin];
 		c->kept[s->bin] = s;
 		c->kept_bytes += bytes;
+		grt_store_relaxed(&c->holds, 1);
 		return;
 	}
 	if (!grt__pages_free(s))
@@ -496,7 +509,7 @@ static void *move(struct mcache *c, void *p, size_t have, size_t n)
 {
 	void *to = cache_alloc(c, n);
 	if (!to)
-		return NULL;
+		return n <= have ? p : NULL; /* what is to shrink may stay */
 	memcpy(to, p, have < n ? have : n);
 	cache_free(c, span_of(p), p);
 	return to;
@@ -629,6 +642,12 @@ void grt__cache_flush(struct mcache *c)
 	}
 	grt_unlock(&c->lock);
 	free_kept(c);
+	grt_store_relaxed(&c->holds, 0);
+}
+
+bool grt__cache_holds(const struct mcache *c)
+{
+	return grt_load_relaxed(&c->holds) || grt_load_relaxed(&c->inbox);
 }
 
 void grt__cache_put(struct mcache *c)
@@ -650,7 +669,7 @@ void grt__caches_stats_locked(struct grt_heap_stats *st)
 size_t grt__heap_trim(size_t keep)
 {
 	grt__central_collect();
-	return grt__pages_scavenge(keep, INT64_MAX);
+	return grt__pages_scavenge(keep, INT64_MAX, SIZE_MAX);
 }
 
 /* ---- fork ---- */

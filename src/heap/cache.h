@@ -30,6 +30,7 @@ struct mcache {
 	struct mcache *all_next;  /* all caches; constant */
 	struct mcache *pool_next; /* without an owner; mheap's lock */
 	uint8_t foreign;          /* of a thread, not of a P */
+	uint8_t holds;            /* spans, or may; atomic: relaxed */
 	uint8_t owned;            /* somebody has it; mheap's lock */
 };
 
@@ -48,6 +49,8 @@ void grt__cache_free_slow(struct mcache *c, struct span *s, void *p);
 void *grt__cache_aligned(struct mcache *c, size_t n, size_t align);
 /* The block at p with n bytes: the same, another with p's contents, or NULL (p is as it was). n is not 0. */
 void *grt__cache_realloc(struct mcache *c, void *p, size_t n);
+/* There is something to flush. Any thread: a hint. */
+bool grt__cache_holds(const struct mcache *c);
 /* Everything that c has goes to central and mheap. */
 void grt__cache_flush(struct mcache *c);
 /* Adds what the caches themselves count. mheap's lock held. */

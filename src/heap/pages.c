@@ -1,3 +1,4 @@
+#include "heap/scavenge.h"
 #include "heap/span.h"
 #include "os/os.h"
 #include <string.h>
@@ -211,7 +212,6 @@ static struct arena *new_arena_locked(void)
 	struct arena *a = (struct arena *)base;
 	a->npages = (uint32_t)(bytes >> PAGE_SHIFT);
 	a->open = HEADER_PAGES;
-	a->index = h.narenas;
 	h.arenas[h.narenas++] = a;
 	count_sys_locked(header);
 	h.meta += header;
@@ -235,21 +235,26 @@ static bool open_pages_locked(struct arena *a, size_t n)
 	return true;
 }
 
-/* More free pages, so that a run of n fits. The last arena first, and more than is wanted if there is. */
+static bool open_more_locked(struct arena *a, size_t n)
+{
+	size_t room = a->npages - a->open, step = (n + OPEN_STEP - 1) & ~(OPEN_STEP - 1);
+	return (step <= room && open_pages_locked(a, step)) || (n <= room && open_pages_locked(a, n));
+}
+
+/* More free pages, so that a run of n fits: the youngest arena with room first, and more than is wanted if there is. */
 static bool more_locked(size_t n)
 {
-	struct arena *a = h.narenas ? h.arenas[h.narenas - 1] : NULL;
-	for (int fresh = 0; fresh < 2; fresh++) {
-		if (a) {
-			size_t room = a->npages - a->open;
-			size_t step = (n + OPEN_STEP - 1) & ~(OPEN_STEP - 1);
-			if ((step <= room && open_pages_locked(a, step)) || (n <= room && open_pages_locked(a, n)))
-				return true;
-		}
-		if (fresh || !(a = new_arena_locked()))
-			return false;
-	}
-	return false;
+	for (uint32_t i = h.narenas; i-- > 0;)
+		if (open_more_locked(h.arenas[i], n))
+			return true;
+	struct arena *a = new_arena_locked();
+	return a && open_more_locked(a, n);
+}
+
+/* The kernel's memory that another n pages make would pass GOMEMLIMIT. */
+static bool over_limit_locked(size_t n)
+{
+	return h.sys + ((n - h.untouched_pages) << PAGE_SHIFT) > grt__heap_limit;
 }
 
 /* ---- */
@@ -275,8 +280,15 @@ enum span_got grt__pages_alloc(size_t npages, size_t align, struct span **got)
 	if (!heap_lock(&h.lock))
 		return GOT_NO_LOCK;
 	struct span *run = best_fit_locked(want);
-	if (!run && more_locked(want))
-		run = best_fit_locked(want);
+	if (!run) {
+		if (grt_unlikely(grt__heap_limit != SIZE_MAX) && over_limit_locked(want)) {
+			grt_unlock(&h.lock);
+			grt__pages_scavenge(0, INT64_MAX, SIZE_MAX);
+			if (!heap_lock(&h.lock))
+				return GOT_NO_LOCK;
+		}
+		run = more_locked(want) ? best_fit_locked(want) : NULL;
+	}
 	if (!run) {
 		grt_unlock(&h.lock);
 		return GOT_NO_MEMORY;
@@ -334,6 +346,7 @@ bool grt__pages_free(struct span *s)
 	note_untouched_locked(a, s, first);
 	put_run_locked(a, first, s->npages, grt_load_relaxed(&grt__heap_epoch));
 	grt_unlock(&h.lock);
+	grt__scavenge_note();
 	return true;
 }
 
@@ -411,10 +424,10 @@ static size_t release_run(struct arena *a, size_t first, size_t n)
 	return released;
 }
 
-size_t grt__pages_scavenge(size_t keep, int64_t before)
+size_t grt__pages_scavenge(size_t keep, int64_t before, size_t most)
 {
 	size_t released = 0;
-	while (heap_lock(&h.lock)) {
+	while (released < most && heap_lock(&h.lock)) {
 		struct span *s = (h.free_pages - h.untouched_pages) << PAGE_SHIFT > keep ? find_old(h.free, before) : NULL;
 		if (!s) {
 			grt_unlock(&h.lock);
@@ -459,4 +472,26 @@ void grt__pages_deferred(void)
 		if (!(s->state == SPAN_HUGE ? grt__huge_free(s) : grt__pages_free(s)))
 			grt__pages_defer(s);
 	}
+}
+
+void grt__arenas_release(void)
+{
+	if (!heap_lock(&h.lock))
+		return;
+	for (uint32_t i = 0; i < h.narenas;) {
+		struct arena *a = h.arenas[i];
+		struct span *s = span_at(a, HEADER_PAGES);
+		if (a->open == HEADER_PAGES || s->state != SPAN_FREE || HEADER_PAGES + s->npages != a->open) {
+			i++;
+			continue;
+		}
+		treap_remove_locked(s);
+		h.untouched_pages -= count_untouched(a, HEADER_PAGES, s->npages);
+		h.sys -= (size_t)a->open << PAGE_SHIFT;
+		h.meta -= HEADER_PAGES * PAGE;
+		grt_store_release(&grt__heap_root[(uintptr_t)a >> ARENA_SHIFT], 0);
+		h.arenas[i] = h.arenas[--h.narenas];
+		grt__sys_munmap(a, (size_t)a->npages << PAGE_SHIFT);
+	}
+	grt_unlock(&h.lock);
 }

@@ -89,7 +89,6 @@ struct arena {
 	uint64_t untouched[ARENA_PAGES / 64]; /* a bit: not resident and all zero; of free runs; mheap's lock */
 	uint32_t npages;                      /* address space that it has */
 	uint32_t open;                        /* below this, readable and writable */
-	uint32_t index;
 };
 #define HEADER_PAGES ((sizeof(struct arena) + PAGE - 1) / PAGE)
 
@@ -210,8 +209,12 @@ bool grt__pages_grow(struct span *s, size_t npages);
 void grt__pages_shrink(struct span *s, size_t npages);
 /* Counts the scavenger's looks; what is freed is stamped with it. Atomic: relaxed. */
 extern int64_t grt__heap_epoch;
-/* Gives memory of free runs that are free since before `before` to the kernel, until `keep` bytes of it are left. How many bytes. */
-size_t grt__pages_scavenge(size_t keep, int64_t before);
+/* Gives memory of free runs that are free since before epoch `before` to the kernel, until `keep` bytes of it are left or `most` are
+ * given. How many bytes. */
+size_t grt__pages_scavenge(size_t keep, int64_t before, size_t most);
+
+/* Arenas that are wholly free are no more, not even as address space. */
+void grt__arenas_release(void);
 
 /* huge.c: objects with a mapping of their own, at a multiple of an arena's size or of `align`. */
 enum span_got grt__huge_alloc(size_t bytes, size_t align, struct span **s);

@@ -186,6 +186,7 @@ struct p {
 
 	/* sysmon's own notes */
 	uint32_t seen_schedtick, seen_syscalltick;
+	uint32_t seen_tidy_ticks; /* their sum, at tidy.c's last look */
 	int64_t seen_when; /* since when the ticks stand still */
 	int64_t preempt_sent;
 	uint32_t preempt_tries;

@@ -13,6 +13,7 @@
 #include "sched/broadcast.h"
 #include "sched/clock.h"
 #include "sched/proc.h"
+#include "sched/tidy.h"
 #include "sched/signal.h"
 #include "sched/stack.h"
 #include "sched/tcb.h"
@@ -271,6 +272,9 @@ static void sleep_deep(void)
 	}
 	if (m_wanted && m_retry < promise)
 		promise = m_retry;
+	int64_t tidy = grt__tidy_due(now);
+	if (tidy < promise)
+		promise = tidy;
 	wait_until(promise < grt__schedtrace_next ? promise : grt__schedtrace_next);
 	grt_store_seqcst(&sched.sysmon_asleep, 0);
 }
@@ -356,6 +360,7 @@ static void loop(void)
 		if (grt_load_relaxed(&sched.want_m))
 			make_m(now);
 		keep_promise(now);
+		grt__tidy(now);
 		bool moved = anything_moved();
 		bool waits = work_or_timer_waits(now), acted = waits && rouse(now);
 		/* A task that comes back from the kernel or from a timer has used little of its share: it need not wait a slice. */
@@ -452,8 +457,10 @@ int grt__sysmon_start(const char **why)
 	while (grt_load_acquire(&birth.verdict) == 0)
 		grt__os_futex_wait(&birth.verdict, 0, INT64_MAX);
 	*why = birth.why;
-	if (!birth.why)
+	if (!birth.why) {
+		grt__tidy_init();
 		return 0;
+	}
 	/* What counts threads shall have forgotten this one when libc makes the program's; its stack is left to it. */
 	while (grt__os_tgkill(sched.pid, birth.tid, 0) == 0)
 		grt__sys0(SYS_sched_yield);
@@ -465,6 +472,7 @@ no_thread:
 
 void grt__sysmon_fork_child(void)
 {
+	grt__tidy_fork_child();
 	sched.sysmon_tid = 0; /* made again by the child's first thread */
 	sched.sysmon_asleep = 1;
 	sched.pid = grt__sys_getpid();
