@@ -404,10 +404,10 @@ static void became_empty(struct mcache *c, struct span *s)
 static void free_small(struct mcache *c, struct span *s, void *p)
 {
 	void **slot = p;
-	if (slot_number(s, (uintptr_t)((char *)p - s->base)) >= s->nfresh)
+	if (!begins_block(s, p))
 		grt__heap_bad_free("free of a pointer that is not the beginning of a block", p);
 	bool mine = is_owner(s, c);
-	if ((uintptr_t)((char *)link_of(slot) - s->base) < SPAN_MAX && is_free(s, p))
+	if (shows_link(s, p) && is_free(s, p))
 		grt__heap_bad_free("double free", p);
 	if (!mine) {
 		give_back(s, p);
@@ -552,9 +552,10 @@ void *grt__cache_realloc(struct mcache *c, void *p, size_t n)
 		return now->base;
 	}
 	size_t have = grt__heap_size(p);
-	if (!have || (s->state == SPAN_LARGE && p != s->base) ||
-	    (s->state == SPAN_SMALL && slot_number(s, (uintptr_t)((char *)p - s->base)) >= s->nfresh))
+	if (!have || (s->state == SPAN_LARGE && p != s->base) || (s->state == SPAN_SMALL && !begins_block(s, p)))
 		grt__heap_bad_free("realloc of a pointer that malloc did not return", p);
+	if (s->state == SPAN_SMALL && shows_link(s, p) && is_free(s, p))
+		grt__heap_bad_free("realloc of memory that is not allocated", p);
 	if (s->state == SPAN_LARGE) {
 		if ((n <= have && n > have - have / 8) || resize_large(c, s, n))
 			return p;

@@ -99,8 +99,7 @@ GRT_ALWAYS_INLINE bool cache_free_fast(struct mcache *c, struct span *s, void *p
 	void **slot = p;
 	if (grt_unlikely(!s) || grt_unlikely(s->owner != c))
 		return false;
-	if (grt_unlikely(slot_number(s, (uintptr_t)((char *)p - s->base)) >= s->nfresh) ||
-	    grt_unlikely((uintptr_t)((char *)link_of(slot) - s->base) < SPAN_MAX))
+	if (grt_unlikely(!begins_block(s, p)) || grt_unlikely(shows_link(s, p)))
 		return false;
 	uint64_t frees = s->frees + 1;
 	if (grt_unlikely(frees == s->allocs))

@@ -150,6 +150,18 @@ GRT_ALWAYS_INLINE uint32_t slot_number(const struct span *s, uintptr_t offset)
 	return v >> k | v << (-k & 31);
 }
 
+/* p, of a span of slots: the beginning of a slot that was in use at least once. */
+GRT_ALWAYS_INLINE bool begins_block(const struct span *s, const void *p)
+{
+	return grt_likely(slot_number(s, (uintptr_t)p - (uintptr_t)s->base) < s->nfresh);
+}
+
+/* It may be free: see link_of. */
+GRT_ALWAYS_INLINE bool shows_link(const struct span *s, const void *p)
+{
+	return grt_unlikely((uintptr_t)link_of(p) - (uintptr_t)s->base < SPAN_MAX);
+}
+
 GRT_ALWAYS_INLINE unsigned class_of(size_t n)
 {
 	return n <= 1024 ? grt__class_of_16[(n + 15) / 16] : grt__class_of_128[(n + 127) / 128];

@@ -156,7 +156,7 @@ static bool look_at_p(struct p *pp, int64_t now, bool waits, int64_t slice)
 		if (pp->preempt_tries < PREEMPT_TRIES || now - pp->preempt_sent >= slice) {
 			pp->preempt_tries++;
 			pp->preempt_sent = now;
-			grt__preempt_kick(mp);
+			grt__preempt_ask(mp);
 			return true;
 		}
 	}
@@ -172,7 +172,7 @@ static void call_in_retaken(void)
 		int64_t cpu = grt__os_thread_cputime(mp->tid);
 		if (cpu != mp->seen_cpu) {
 			mp->seen_cpu = cpu;
-			grt__preempt_kick(mp);
+			grt__preempt_ask(mp);
 		}
 	}
 }
@@ -337,7 +337,7 @@ static bool stress(void)
 		struct m *mp = P_STATUS(word) == P_RUNNING ? m_by_id(P_MID(word)) : NULL;
 		if (mp && mp->curg) {
 			running = true;
-			grt__preempt_kick(mp);
+			grt__preempt_ask(mp);
 		}
 	}
 	return running;
