@@ -1,5 +1,6 @@
 #include "heap/cache.h"
 #include "heap/central.h"
+#include "heap/modes.h"
 #include "os/os.h"
 #include <string.h>
 
@@ -9,6 +10,7 @@ void (*grt__heap_sample_hook)(void *p, size_t n);
 
 enum { COLLECT = 8 /* spans looked at before a new one is asked for */ };
 #define CARVE GRT_SMALL(4096u, 256u) /* bytes of slots made at a time */
+enum { MOST_CARVED = 4096 / 16 };
 #define KEEP_LARGE ((size_t)1 << 20) /* larger ones are not kept by caches */
 #define KEEP_BYTES ((size_t)8 << 20)
 
@@ -18,6 +20,13 @@ static struct mcache *pool;       /* mheap's lock */
 static bool is_owner(const struct span *s, const struct mcache *c)
 {
 	return c && ((uintptr_t)s->owner & ~OWNER_MASK) == (uintptr_t)c;
+}
+
+static void set_owner(struct span *s, struct mcache *c, uintptr_t tag)
+{
+	if (grt_unlikely(grt__heap_modes))
+		tag |= OWNER_SLOW;
+	grt_store_relaxed(&s->owner, (struct mcache *)((uintptr_t)c | tag));
 }
 
 static bool is_full(const struct span *s)
@@ -45,8 +54,33 @@ bool grt__span_drain(struct span *s)
 	return true;
 }
 
+/* xorshift64* */
+static uint64_t random64(struct mcache *c)
+{
+	uint64_t x = c->rand;
+	x ^= x >> 12;
+	x ^= x << 25;
+	x ^= x >> 27;
+	c->rand = x;
+	return x * 0x2545f4914f6cdd1dull;
+}
+
+static void carve_shuffled(struct mcache *c, struct span *s, char *slot, uint32_t n)
+{
+	void *order[MOST_CARVED];
+	for (uint32_t i = 0; i < n; i++) { /* inside out */
+		uint32_t k = (uint32_t)(random64(c) % (i + 1));
+		order[i] = order[k];
+		order[k] = slot + (size_t)i * s->size;
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		link_set(order[i], s->free);
+		s->free = order[i];
+	}
+}
+
 /* Slots that were never in use become free ones, in the order of their addresses. */
-static bool carve(struct span *s)
+static bool carve(struct mcache *c, struct span *s)
 {
 	uint32_t n = s->nslots - s->nfresh, most = CARVE / s->size;
 	if (!n)
@@ -54,12 +88,16 @@ static bool carve(struct span *s)
 	if (n > most)
 		n = most ? most : 1;
 	char *slot = s->base + (size_t)s->nfresh * s->size;
-	void *first = slot;
-	for (uint32_t i = 1; i < n; i++, slot += s->size)
-		link_set((void **)slot, slot + s->size);
-	link_set((void **)slot, s->free);
+	if (grt_unlikely(grt__heap_modes & HEAP_HARDENED)) {
+		carve_shuffled(c, s, slot, n);
+	} else {
+		void *first = slot;
+		for (uint32_t i = 1; i < n; i++, slot += s->size)
+			link_set((void **)slot, slot + s->size);
+		link_set((void **)slot, s->free);
+		s->free = first;
+	}
 	s->nfresh += n;
-	s->free = first;
 	return true;
 }
 
@@ -106,7 +144,7 @@ static void read_inbox_locked(struct mcache *c)
 	struct span *s = grt_xchg_acqrel(&c->inbox, NULL), *next;
 	for (; s; s = next) {
 		next = s->inbox_next;
-		grt_store_relaxed(&s->owner, c);
+		set_owner(s, c, 0);
 		grt__span_drain(s);
 		if (s->frees == s->allocs)
 			retire_locked(c, s);
@@ -118,10 +156,10 @@ static void read_inbox_locked(struct mcache *c)
 /* The current span has no free slots: it leaves. False: it has some after all. */
 static bool leave_full_locked(struct mcache *c, struct span *s)
 {
-	grt_store_relaxed(&s->owner, (struct mcache *)((uintptr_t)c | OWNER_FULL));
+	set_owner(s, c, OWNER_FULL);
 	/* Pairs with give_back: who clears it sees a full span of c's. */
 	if (!grt_cas(&s->remote, 0, REMOTE_NOTIFY)) {
-		grt_store_relaxed(&s->owner, c);
+		set_owner(s, c, 0);
 		return false;
 	}
 	s->allocs--;
@@ -161,15 +199,17 @@ static struct span *fresh_span(struct mcache *c, unsigned spanclass)
 	const struct grt_class *k = &grt__class[spanclass >> 1];
 	struct span *s;
 	size_t pages = GRT_SMALL(k->pages, pages_of(k->size));
-	if (grt__pages_alloc(pages, 1, &s) != GOT_SPAN)
+	bool guard = grt__heap_modes & HEAP_HARDENED;
+	if (grt__pages_alloc(pages + guard, 1, &s) != GOT_SPAN)
 		return NULL;
+	s->guarded = guard && grt__guard(s->base + (pages << PAGE_SHIFT), PAGE, true);
 	s->inverse = k->inverse;
 	s->shift = k->shift;
 	s->spanclass = (uint8_t)spanclass;
 	s->size = k->size;
 	s->nslots = (uint32_t)((pages << PAGE_SHIFT) / k->size);
 	grt_store_relaxed(&s->home, c);
-	grt_store_relaxed(&s->owner, c);
+	set_owner(s, c, 0);
 	s->state = SPAN_SMALL;
 	return s;
 }
@@ -190,6 +230,7 @@ static bool next_current_locked(struct mcache *c, unsigned spanclass)
 	}
 	if (!s)
 		return false;
+	set_owner(s, c, 0);
 	make_current_locked(c, s);
 	return true;
 }
@@ -200,7 +241,7 @@ static void *take_slowly(struct mcache *c, unsigned spanclass)
 {
 	for (;;) {
 		struct span *s = c->current[spanclass];
-		if (is_slot(s->free) || grt__span_drain(s) || carve(s))
+		if (is_slot(s->free) || grt__span_drain(s) || carve(c, s))
 			return span_take(s);
 		if (!heap_lock(&c->lock))
 			return NULL;
@@ -230,12 +271,11 @@ void *grt__cache_alloc_slow(struct mcache *c, size_t n)
 /* About one block each 512 KiB: the distances are exponentially distributed, as in Go, so that no regular program escapes. */
 static void next_sample(struct mcache *c)
 {
-	static uint64_t seed; /* a race makes it no less random */
-	uint64_t x = seed + 0x9e3779b97f4a7c15ull + (uintptr_t)c;
-	seed = x;
-	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
-	x = (x ^ x >> 27) * 0x94d049bb133111ebull;
-	x ^= x >> 31;
+	if (grt_unlikely(grt__heap_modes)) {
+		c->sample = -1;
+		return;
+	}
+	uint64_t x = random64(c);
 	/* -ln(u) * 2^19 with u uniform in (0, 1]: exponent and a table-free approximation of the rest, 3 % off at most. */
 	uint64_t u = x | 1;
 	unsigned zeros = (unsigned)__builtin_clzll(u);
@@ -421,12 +461,12 @@ static void free_small(struct mcache *c, struct span *s, void *p)
 		/* Somebody else cleared it: it is on its way into the inbox, and stays as it is until it comes out. */
 		if (!grt_cas(&s->remote, REMOTE_NOTIFY, 0))
 			return;
-		grt_store_relaxed(&s->owner, c);
+		set_owner(s, c, 0);
 		if (heap_lock(&c->lock)) {
 			put_back_locked(c, s);
 			grt_unlock(&c->lock);
 		} else {
-			grt_store_relaxed(&s->owner, (struct mcache *)((uintptr_t)c | OWNER_FULL));
+			set_owner(s, c, OWNER_FULL);
 			grt_store_release(&s->remote, REMOTE_NOTIFY); /* a fork: the next one frees it */
 			return;
 		}
@@ -591,6 +631,7 @@ struct mcache *grt__cache_get(bool foreign)
 		grt_lock_init(&c->lock, GRT_RANK_CACHE);
 		for (unsigned i = 0; i < SPAN_CLASSES; i++)
 			c->current[i] = &grt__span_none;
+		c->rand = (grt__cycles() ^ (uintptr_t)c) | 1;
 		next_sample(c);
 		c->all_next = all_caches;
 		grt_store_release(&all_caches, c); /* pairs with the walkers' loads */

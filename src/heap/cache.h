@@ -23,6 +23,7 @@ struct mcache {
 	struct span_queue queue[SPAN_CLASSES]; /* spans with free slots, not current */
 	struct span *kept[LARGE_BINS];         /* freed large spans, last in, first out; no lock */
 	size_t kept_bytes;
+	uint64_t rand;          /* not 0 */
 	unsigned look_class;    /* where collect() goes on */
 	int64_t sample_started; /* sample when it was last set */
 	uint64_t sampled;       /* bytes counted in periods before that */

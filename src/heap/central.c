@@ -40,7 +40,6 @@ struct span *grt__central_get(unsigned spanclass, struct mcache *c)
 	if (s) {
 		grt__queue_out(&ce->queue, s);
 		grt_store_relaxed(&s->home, c);
-		grt_store_relaxed(&s->owner, c);
 	}
 	grt_unlock(&ce->lock);
 	return s;

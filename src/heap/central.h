@@ -13,7 +13,7 @@
 void grt__queue_put(struct span_queue *q, struct span *s); /* at the end */
 void grt__queue_out(struct span_queue *q, struct span *s);
 
-/* A span with free slots for c, which is its owner then; or NULL. */
+/* A span with free slots, whose owner the caller makes c; or NULL. */
 struct span *grt__central_get(unsigned spanclass, struct mcache *c);
 /* From its owner: in no queue, not full, REMOTE_NOTIFY not set. False: not now (fork). */
 bool grt__central_put(struct span *s);

@@ -1,3 +1,4 @@
+#include "heap/modes.h"
 #include "heap/scavenge.h"
 #include "heap/span.h"
 #include "os/os.h"
@@ -310,7 +311,7 @@ enum span_got grt__pages_alloc(size_t npages, size_t align, struct span **got)
 	s->home = NULL;
 	s->free = s->base + 1;
 	s->allocs = s->frees = 0;
-	s->queued = s->current = 0;
+	s->queued = s->current = s->guarded = 0;
 	mark_used_locked(a, at, npages);
 	if (at > first)
 		put_run_locked(a, first, at - first, freed_at);
@@ -327,7 +328,7 @@ static void note_untouched_locked(struct arena *a, const struct span *s, size_t 
 	if (s->state != SPAN_SMALL || !s->zero)
 		return;
 	size_t used = pages_of((size_t)s->nfresh * s->size);
-	if (used < s->npages) {
+	if (used < s->npages && !s->guarded) {
 		set_untouched(a, first + used, s->npages - used, true);
 		h.untouched_pages += s->npages - used;
 	}
@@ -339,6 +340,8 @@ bool grt__pages_free(struct span *s)
 		return false;
 	struct arena *a = arena_of(s);
 	size_t first = page_index(s);
+	if (grt_unlikely(s->guarded))
+		grt__guard(s->base + ((size_t)(s->npages - 1) << PAGE_SHIFT), PAGE, false);
 	if (s->state == SPAN_SMALL) {
 		h.class_allocs[s->spanclass >> 1] += s->allocs;
 		h.class_frees[s->spanclass >> 1] += s->frees;

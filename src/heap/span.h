@@ -27,10 +27,12 @@ enum span_state {
 	SPAN_KEPT,    /* as LARGE, freed and kept by a cache */
 	SPAN_HUGE,    /* one object with a mapping of its own; the span is outside of any arena */
 	SPAN_RESERVE, /* slots of reserve.c */
+	SPAN_FENCE,   /* one object of efence=1, at `free`; NULL: freed, and never used again */
 };
 
 /* Tags of span.owner: then no cache's address equals it, and free goes the slow way. */
 #define OWNER_FULL 1ul   /* the owner's, all slots in use, in none of its queues */
+#define OWNER_SLOW 4ul   /* in addition: a mode is on (modes.h) */
 #define OWNER_NOBODY 2ul /* central's: not NULL, what a thread without a cache would compare it with */
 #define OWNER_MASK 15ul  /* caches are aligned so */
 
@@ -76,6 +78,7 @@ struct span {
 	uint8_t queued;                              /* in a queue of its cache */
 	uint8_t current;                             /* its cache's current */
 	uint8_t bin;                                 /* LARGE: large_bin() of it */
+	uint8_t guarded;                             /* its last page is without access, and no slots are there */
 	size_t bytes;                                /* HUGE: of the object's mapping */
 	int64_t freed_at;                            /* FREE, KEPT: since when, in ns, for the scavenger */
 };

@@ -1,11 +1,15 @@
 #include "shim/malloc.h"
-#include "heap/cache.h"
+#include "heap/modes.h"
+#include "heap/scavenge.h"
+#include "observe/knobs.h"
 #include "os/os.h"
 #include "shim/shim.h"
 #include <malloc.h>
 #include <string.h>
 
-#define SMALL_ZERO 512 /* bytes that are cleared in place */
+extern void *__libc_stack_end; /* ld.so's: argc and what follows it */
+
+#define SMALL_ZERO 128 /* bytes that are cleared in place */
 
 /* ---- whose cache ---- */
 
@@ -38,6 +42,24 @@ static void watch_end(void *cache)
 		pthread_setspecific(end_key, cache);
 }
 
+/*
+ * The modes of the heap hold from its first block on, which may be needed before there is any constructor, and before libc knows the
+ * environment: the loader knows where the kernel put it.
+ */
+static void set_modes(void)
+{
+	static uint32_t done; /* atomic */
+	if (grt_likely(grt_load_relaxed(&done)) || grt_xchg_acqrel(&done, 1))
+		return;
+	char **args = __libc_stack_end;
+	long n = *(long *)args;
+	grt__knobs_parse(args + 1 + n + 1);
+	const struct grt_knobs *k = &grt__knobs;
+	grt__heap_modes = (k->hardened ? HEAP_HARDENED : 0) | (k->zerofree ? HEAP_ZERO_FREE : 0) |
+	                  (k->efence ? HEAP_EFENCE : 0) | (k->allocfreetrace ? HEAP_TRACE : 0);
+	grt__heap_limit = k->memlimit;
+}
+
 /* The cache of a caller that grt__self.mcache does not tell; crit is set then, and leave ends it. NULL: the reserve. */
 static struct mcache *enter_slow(void)
 {
@@ -54,6 +76,7 @@ static struct mcache *enter_slow(void)
 		return pp->mcache;
 	}
 	t->crit = 1;
+	set_modes();
 	if (!t->mcache && (t->mcache = grt__cache_get(true)))
 		watch_end(t->mcache);
 	if (!t->mcache)
@@ -111,7 +134,8 @@ static GRT_NOINLINE void *alloc_slow(size_t n)
 {
 	if (n > PTRDIFF_MAX)
 		return no_memory();
-	return ALLOCATE(grt__cache_alloc_slow(c, n), grt__reserve_alloc(n, 16));
+	return ALLOCATE(grt__heap_modes ? grt__modes_alloc(c, n, 16, false) : grt__cache_alloc_slow(c, n),
+	                grt__reserve_alloc(n, 16));
 }
 
 static GRT_NOINLINE void *leave_with(void *p)
@@ -146,11 +170,29 @@ GRT_ALWAYS_INLINE void *clear(void *p, size_t n)
 		return NULL;
 	if (n > SMALL_ZERO)
 		return memset(p, 0, n);
-	/* A slot is a multiple of 16 bytes. */
-	typedef long long pair __attribute__((vector_size(16), may_alias));
-	for (pair *q = p, *end = (pair *)((char *)p + n); q < end; q++)
-		*q = (pair){0, 0};
+	/* Whole 16 bytes, which a slot is made of: from the beginning and from the end, overlapping in between, so that few lengths are told
+	 * apart. */
+	typedef long long two __attribute__((vector_size(16), may_alias));
+	char *at = p;
+	size_t last = n ? (n - 1) & ~15ul : 0;
+	two zero = {0, 0};
+	*(two *)at = zero;
+	*(two *)(at + last) = zero;
+	if (last > 16) {
+		*(two *)(at + 16) = zero;
+		*(two *)(at + last - 16) = zero;
+		if (last > 48) {
+			*(two *)(at + 32) = *(two *)(at + 48) = zero;
+			*(two *)(at + last - 32) = *(two *)(at + last - 48) = zero;
+		}
+	}
 	return p;
+}
+
+static GRT_NOINLINE void *zero_slow(size_t n)
+{
+	return ALLOCATE(grt__heap_modes ? grt__modes_alloc(c, n, 16, true) : grt__cache_large(c, n, 1, true),
+	                grt__reserve_alloc(n, 16));
 }
 
 GRT_ALWAYS_INLINE void *alloc_zero(size_t count, size_t size)
@@ -158,8 +200,8 @@ GRT_ALWAYS_INLINE void *alloc_zero(size_t count, size_t size)
 	size_t n;
 	if (grt_unlikely(__builtin_mul_overflow(count, size, &n)) || grt_unlikely(n > PTRDIFF_MAX))
 		return no_memory();
-	if (n > GRT_CLASS_MAX)
-		return ALLOCATE(grt__cache_large(c, n, 1, true), grt__reserve_alloc(n, 16));
+	if (grt_unlikely(n > GRT_CLASS_MAX) || grt_unlikely(grt__heap_modes))
+		return zero_slow(n);
 	return clear(alloc(n), n);
 }
 
@@ -167,7 +209,8 @@ static void *alloc_aligned(size_t align, size_t n)
 {
 	if (n > PTRDIFF_MAX - align)
 		return no_memory();
-	return ALLOCATE(grt__cache_aligned(c, n, align), grt__reserve_alloc(n, align));
+	return ALLOCATE(grt__heap_modes ? grt__modes_alloc(c, n, align, false) : grt__cache_aligned(c, n, align),
+	                grt__reserve_alloc(n, align));
 }
 
 static GRT_NOINLINE void free_slow(void *p)
@@ -175,7 +218,10 @@ static GRT_NOINLINE void free_slow(void *p)
 	if (!p)
 		return;
 	struct mcache *c = enter();
-	grt__cache_free_slow(c, span_of(p), p);
+	if (grt_unlikely(grt__heap_modes))
+		grt__modes_free(c, p);
+	else
+		grt__cache_free_slow(c, span_of(p), p);
 	if (c)
 		leave();
 }
@@ -203,12 +249,12 @@ GRT_ALWAYS_INLINE void give_back(void *p)
 
 static GRT_NOINLINE void *resize_in_reserve(void *p, size_t n)
 {
-	size_t have = grt__heap_size(p);
+	size_t have = malloc_usable_size(p);
 	void *to = grt__reserve_alloc(n, 16);
 	if (!to)
 		return NULL;
 	memcpy(to, p, have < n ? have : n);
-	grt__cache_free_slow(NULL, span_of(p), p);
+	free_slow(p);
 	return to;
 }
 
@@ -222,7 +268,8 @@ static void *resize(void *p, size_t n)
 	}
 	if (n > PTRDIFF_MAX)
 		return no_memory();
-	return ALLOCATE(grt__cache_realloc(c, p, n), resize_in_reserve(p, n));
+	return ALLOCATE(grt__heap_modes ? grt__modes_realloc(c, p, n) : grt__cache_realloc(c, p, n),
+	                resize_in_reserve(p, n));
 }
 
 /* ---- the names ---- */
@@ -309,7 +356,9 @@ GRT_ALIAS(__libc_pvalloc, pvalloc);
 
 GRT_EXPORT size_t malloc_usable_size(void *p)
 {
-	return p ? grt__heap_size(p) : 0;
+	if (!p)
+		return 0;
+	return grt_unlikely(grt__heap_modes) ? grt__modes_size(p) : grt__heap_size(p);
 }
 
 extern void free_sized(void *p, size_t n); /* C23; of no header yet */
