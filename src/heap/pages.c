@@ -68,7 +68,7 @@ static void treap_insert_locked(struct span *s)
 static void treap_remove_locked(struct span *s)
 {
 	struct span **at = &h.free, *l = s->left, *r = s->right;
-	while (*at != s)
+	while (*at && *at != s)
 		at = before(s, *at) ? &(*at)->left : &(*at)->right;
 	while (l || r) {
 		if (!r || (l && priority(l) >= priority(r))) {
@@ -143,6 +143,7 @@ static void set_untouched(struct arena *a, size_t first, size_t n, bool on)
 static void put_run_locked(struct arena *a, size_t first, size_t n, int64_t freed_at)
 {
 	struct span *s = &a->spans[first], *other;
+	s->state = SPAN_NONE; /* whoever frees it once more finds that, if it becomes part of the run before */
 	if (first > HEADER_PAGES && (other = span_at(a, first - 1))->state == SPAN_FREE &&
 	    page_index(other) + other->npages == first) {
 		treap_remove_locked(other);
@@ -360,8 +361,8 @@ bool grt__pages_grow(struct span *s, size_t npages)
 	size_t first = page_index(s), end = first + s->npages, more = npages - s->npages;
 	if (first + npages > a->npages || !heap_lock(&h.lock))
 		return false;
-	struct span *run = end < a->open ? span_at(a, end) : NULL;
-	size_t have = run && run->state == SPAN_FREE && page_index(run) == end ? run->npages : 0;
+	struct span *run = span_at(a, end < a->open ? end : 0); /* of the header: none */
+	size_t have = run->state == SPAN_FREE && page_index(run) == end ? run->npages : 0;
 	if (have < more && end + have == a->open && open_pages_locked(a, more - have)) {
 		run = span_at(a, end);
 		have = run->npages;
