@@ -722,10 +722,13 @@ void grt__heap_lock_for_fork(struct grt_lock *l)
 		grt__os_pause(i);
 }
 
+bool grt__heap_fork_begin(void)
+{
+	return grt_cas(&grt__heap_forking, 0, 1);
+}
+
 void grt__heap_fork_prepare(void)
 {
-	for (unsigned i = 0; !grt_cas(&grt__heap_forking, 0, 1); i++)
-		grt__os_pause(i); /* somebody else's */
 	for (struct mcache *c = grt_load_acquire(&all_caches); c; c = c->all_next)
 		grt__heap_lock_for_fork(&c->lock);
 	grt__central_fork(true);

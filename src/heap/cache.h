@@ -56,7 +56,8 @@ bool grt__cache_holds(const struct mcache *c);
 void grt__cache_flush(struct mcache *c);
 /* Adds what the caches themselves count. mheap's lock held. */
 void grt__caches_stats_locked(struct grt_heap_stats *st);
-/* Around fork, in this order; `mine`: the caller's cache. */
+/* Around fork, in this order; `mine`: the caller's cache. False: another fork is under way; give way, and come again. */
+bool grt__heap_fork_begin(void);
 void grt__heap_fork_prepare(void);
 void grt__heap_fork_parent(void);
 void grt__heap_fork_child(const struct mcache *mine);

@@ -3,7 +3,6 @@
  * forkpty run too); exec and _exit need nothing. posix_spawn and system use libc's internal names only.
  */
 #include "api/boot.h"
-#include "heap/cache.h"
 #include "shim/shim.h"
 #include <sched.h>
 #include <stdarg.h>
@@ -12,12 +11,12 @@
 GRT_EXPORT pid_t _Fork(void)
 {
 	(void)REAL(_Fork);
-	grt__heap_fork_prepare();
+	grt__fork_prepare();
 	pid_t pid = grt__real__Fork();
 	if (pid == 0)
 		grt__fork_child();
 	else
-		grt__heap_fork_parent();
+		grt__fork_parent();
 	return pid;
 }
 
@@ -48,9 +47,9 @@ GRT_EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
 	if (!(flags & CLONE_VM)) {
 		struct clone_start s = {fn, arg};
 		(void)REAL(clone);
-		grt__heap_fork_prepare();
+		grt__fork_prepare();
 		int pid = grt__real_clone(fn ? clone_begin : NULL, stack, flags, &s, ptid, tls, ctid);
-		grt__heap_fork_parent();
+		grt__fork_parent();
 		return pid;
 	}
 	if (!(flags & CLONE_VFORK))
