@@ -76,7 +76,7 @@ static int as_child(const char *mode)
 		return p[20] != 0;
 	} else if (!strcmp(mode, "limit")) { /* 64 MB in one size, freed, then in another, under 100 MiB */
 		long most = 0;
-		for (int size = 1000; size < 7000; size += 1000) {
+		for (int size = 500; size < 5000; size *= 2) {
 			int n = 64000000 / size;
 			void **v = calloc((size_t)n, sizeof *v);
 			for (int i = 0; i < n; i++)
