@@ -1,5 +1,6 @@
 #include "api/boot.h"
 #include "elf/module.h"
+#include "heap/cache.h"
 #include "observe/crash.h"
 #include "observe/knobs.h"
 #include "observe/schedtrace.h"
@@ -152,10 +153,29 @@ bool grt__boot(void)
 	return grt__state == GRT_BOOTED;
 }
 
+void grt__fork_prepare(void)
+{
+	/* Who forks may be preempted: then it has to run on. */
+	for (unsigned i = 0; !grt__heap_fork_begin(); i++) {
+		if (grt__on_task())
+			grt__yield();
+		else
+			grt__os_pause(i);
+	}
+	grt__heap_fork_prepare();
+}
+
+void grt__fork_parent(void)
+{
+	grt__heap_fork_parent();
+}
+
 void grt__fork_child(void)
 {
+	grt__heap_fork_child(grt__self.g ? grt__self.m->p->mcache : grt__self.mcache);
 	if (grt__state != GRT_BOOTED || grt__self.in_vfork || boot_pid == grt__sys_getpid() || !grt__self.g)
 		return;
+	grt__self.mcache = NULL;
 	struct g *gp = grt__self.g;
 	struct m *mp = grt__self.m;
 	boot_pid = grt__sys_getpid();
@@ -187,5 +207,5 @@ __attribute__((constructor)) static void on_load(int argc, char **argv, char **e
 	(void)argc;
 	(void)argv;
 	grt__knobs_parse(envp);
-	pthread_atfork(NULL, NULL, grt__fork_child);
+	pthread_atfork(grt__fork_prepare, grt__fork_parent, grt__fork_child);
 }

@@ -8,7 +8,7 @@
  * fork. libc's child keeps only the calling task; an atfork child handler, registered by our constructor before anybody else's and so run
  * first in the child, starts the runtime afresh around it: one M (the surviving kernel thread), its P, no sysmon until the child makes
  * a thread. Nothing of the parent's queues, pools and tables is looked at, so it does not matter in which state fork found them.
- * HACKING.md says why no lock is taken before.
+ * HACKING.md says why no lock is taken before, but for the heap's.
  */
 #ifndef GRT_API_BOOT_H
 #define GRT_API_BOOT_H
@@ -19,6 +19,9 @@ extern const char *grt__one_to_one_reason;
 
 /* Makes sure tasks can be made. True: BOOTED and sysmon runs. Main thread or a task; false on a foreign thread. */
 bool grt__boot(void);
+/* Around fork: before it, and after it in the parent. The forking thread holds the heap's locks in between. */
+void grt__fork_prepare(void);
+void grt__fork_parent(void);
 /* The child of fork, vfork excepted; also called by the _Fork wrapper. Idempotent. */
 void grt__fork_child(void);
 

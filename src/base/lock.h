@@ -25,6 +25,9 @@ enum grt_rank {
 	GRT_RANK_ALLG,    /* sched/: table of all Gs */
 	GRT_RANK_POOL,    /* sched/stack.c: pool of dead stacks and stack chunks */
 	GRT_RANK_SIGNAL,  /* sched/signal.c: signal dispositions and per-G pending queues */
+	GRT_RANK_CACHE,   /* heap/: the queues of one cache */
+	GRT_RANK_CENTRAL, /* heap/: spans of one class that no cache has */
+	GRT_RANK_HEAP,    /* heap/: free runs of pages, arenas, what a span is */
 	GRT_RANK_MODULES, /* elf/: module table */
 	GRT_RANK_PRINT,   /* observe/: one traceback at a time */
 	GRT_RANK_LAST

@@ -57,6 +57,10 @@ static void parse_godebug_one(const char *key, size_t key_len, const char *value
 		{"scheddetail", "GODEBUG: scheddetail", offsetof(struct grt_knobs, scheddetail)},
 		{"asyncpreemptoff", "GODEBUG: asyncpreemptoff", offsetof(struct grt_knobs, asyncpreemptoff)},
 		{"preemptstress", "GODEBUG: preemptstress", offsetof(struct grt_knobs, preemptstress)},
+		{"hardened", "GODEBUG: hardened", offsetof(struct grt_knobs, hardened)},
+		{"zerofree", "GODEBUG: zerofree", offsetof(struct grt_knobs, zerofree)},
+		{"efence", "GODEBUG: efence", offsetof(struct grt_knobs, efence)},
+		{"allocfreetrace", "GODEBUG: allocfreetrace", offsetof(struct grt_knobs, allocfreetrace)},
 	};
 	for (size_t i = 0; i < GRT_COUNT(flags); i++) {
 		if (!is(key, key_len, flags[i].key))
@@ -110,6 +114,25 @@ static void parse_gomaxprocs(const char *s)
 		complain("GOMAXPROCS", s, len);
 }
 
+/* Digits and a unit of B, KiB, MiB, GiB, TiB or none; or "off". */
+static void parse_gomemlimit(const char *s)
+{
+	static const char *const units[] = {"", "B", "KiB", "MiB", "GiB", "TiB"};
+	size_t digits = strspn(s, "0123456789"), n = 0;
+	if (!*s || !strcmp(s, "off"))
+		return;
+	bool good = digits > 0;
+	for (size_t i = 0; i < digits; i++)
+		good = good && !__builtin_mul_overflow(n, 10, &n) && !__builtin_add_overflow(n, (size_t)(s[i] - '0'), &n);
+	for (size_t i = 0; i < GRT_COUNT(units); i++)
+		if (good && !strcmp(s + digits, units[i])) {
+			unsigned shift = i > 1 ? 10 * (unsigned)(i - 1) : 0;
+			grt__knobs.memlimit = n > SIZE_MAX >> shift ? SIZE_MAX : n << shift;
+			return;
+		}
+	complain("GOMEMLIMIT", s, strlen(s));
+}
+
 void grt__knobs_parse(char *const *envp)
 {
 	static const struct {
@@ -119,8 +142,10 @@ void grt__knobs_parse(char *const *envp)
 		{"GODEBUG=", parse_godebug},
 		{"GOTRACEBACK=", parse_gotraceback},
 		{"GOMAXPROCS=", parse_gomaxprocs},
+		{"GOMEMLIMIT=", parse_gomemlimit},
 	};
 	memset(&grt__knobs, 0, sizeof grt__knobs);
+	grt__knobs.memlimit = SIZE_MAX;
 	grt__knobs.traceback = KNOB_TRACEBACK_SINGLE;
 	for (size_t i = 0; i < GRT_COUNT(vars); i++) {
 		size_t len = strlen(vars[i].name);
@@ -138,6 +163,8 @@ void grt__knobs_complain(int procs)
 		const char *name = grt__knobs.bad[i].name, *value = grt__knobs.bad[i].value;
 		if (!strcmp(name, "GOMAXPROCS"))
 			grt__print("libgrt: GOMAXPROCS: invalid value \"%s\", using %d\n", value, procs);
+		else if (!strcmp(name, "GOMEMLIMIT"))
+			grt__print("libgrt: GOMEMLIMIT: invalid value \"%s\", using off\n", value);
 		else if (!strcmp(name, "GOTRACEBACK"))
 			grt__print("libgrt: GOTRACEBACK: invalid value \"%s\", using single\n", value);
 		else

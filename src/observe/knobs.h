@@ -1,5 +1,5 @@
 /*
- * GODEBUG, GOMAXPROCS and GOTRACEBACK, with Go's syntax and meaning.
+ * GODEBUG, GOMAXPROCS, GOMEMLIMIT and GOTRACEBACK, with Go's syntax and meaning.
  *
  * They are read once, from the environment that the program was started with: a later setenv changes nothing, as in
  * Go. Parsing is silent, because the constructor runs in every child process; what is wrong is said at boot, one line
@@ -27,7 +27,9 @@ struct grt_knobs {
 	bool scheddetail;
 	bool asyncpreemptoff;
 	bool preemptstress;
-	uint8_t traceback; /* enum knob_traceback */
+	bool hardened, zerofree, efence, allocfreetrace; /* heap/modes.h */
+	size_t memlimit;                                 /* GOMEMLIMIT in bytes; SIZE_MAX: off */
+	uint8_t traceback;                               /* enum knob_traceback */
 	uint8_t nbad;
 	struct {
 		const char *name; /* "GOMAXPROCS", "GODEBUG: schedtrace" */

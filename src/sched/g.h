@@ -138,6 +138,8 @@ struct m {
 	uint64_t last_wake;       /* cycle counter of the last time it woke another M */
 	struct grt_ctx_last last; /* where a task that ends goes on; owner M */
 	struct g *picked;         /* handed from a task's pick to this M's g0: a task locked to another M */
+	uint8_t
+		preempt; /* atomic: the runtime's signal is for its task to make room; whoever sends it sets, owner M clears */
 	uint8_t retaken;   /* atomic: sysmon took its P away and it may be in user code; sysmon sets, owner M clears */
 	int64_t seen_cpu;  /* sysmon: thread CPU time at its last look */
 	struct g *counted; /* cputime.h: whose time the thread's clock counts since counted_at, or NULL; owner M */
@@ -165,12 +167,13 @@ struct p {
 	uint32_t runq_head;   /* atomic: acquire/release by stealers */
 	uint32_t runq_tail;   /* atomic: release by the owner, acquire by stealers */
 	struct g *runq[GRT_RUNQ];
-	uint8_t urgent_turn; /* owner M: the last pick was not from the urgent queue */
-	struct g *runnext;   /* atomic: exchanged by the owner, taken by CAS by others */
-	struct m *m;         /* back link; valid while running or in a system call */
-	struct p *idle_next; /* sched lock */
-	uint8_t retire;      /* atomic: enum p_retire; sched lock writes */
-	uint8_t is_own;      /* some M's own: in no list, never taken, no tasks queued; constant */
+	struct mcache *mcache; /* made at the first malloc; owner M */
+	uint8_t urgent_turn;   /* owner M: the last pick was not from the urgent queue */
+	struct g *runnext;     /* atomic: exchanged by the owner, taken by CAS by others */
+	struct m *m;           /* back link; valid while running or in a system call */
+	struct p *idle_next;   /* sched lock */
+	uint8_t retire;        /* atomic: enum p_retire; sched lock writes */
+	uint8_t is_own;        /* some M's own: in no list, never taken, no tasks queued; constant */
 
 	GRT_ALIGNED(GRT_CACHE_LINE) struct grt_lock timers_lock;
 	struct grt_timer **timers; /* timers lock: 4-ary heap */
@@ -185,7 +188,8 @@ struct p {
 
 	/* sysmon's own notes */
 	uint32_t seen_schedtick, seen_syscalltick;
-	int64_t seen_when; /* since when the ticks stand still */
+	uint32_t seen_tidy_ticks; /* their sum, at tidy.c's last look */
+	int64_t seen_when;        /* since when the ticks stand still */
 	int64_t preempt_sent;
 	uint32_t preempt_tries;
 };

@@ -79,7 +79,7 @@ int grt__gomaxprocs(int n)
 		struct p *pp = sched.allp[i];
 		if (grt_load_relaxed(&pp->retire) == P_LEAVING && P_STATUS(grt_load_acquire(&pp->word)) == P_RUNNING &&
 		    pp != mp->p && !grt__preempt_off)
-			grt__preempt_kick(pp->m);
+			grt__preempt_ask(pp->m);
 	}
 	if (mp->p->retire)
 		grt__self.attention |= ATTN_PREEMPT;

@@ -1,3 +1,4 @@
+#include "heap/cache.h"
 #include "os/os.h"
 #include "sched/broadcast.h"
 #include "sched/cputime.h"
@@ -44,6 +45,7 @@ void grt__p_bind(struct m *mp, struct p *pp)
 	mp->running_word = word;
 	mp->p = pp;
 	pp->m = mp;
+	grt__self.mcache = NULL; /* another P's, perhaps; the next malloc asks */
 	grt_store_release(&pp->word, word);
 }
 
@@ -56,6 +58,7 @@ struct p *grt__p_release(struct m *mp)
 		word = grt_load_relaxed(&pp->word);
 	while (!grt_cas(&pp->word, word, P_WORD(P_IDLE, 0, P_SEQ(word) + 1)));
 	mp->p = &grt__no_p;
+	grt__self.mcache = NULL;
 	return pp;
 }
 
@@ -134,11 +137,22 @@ static bool unlink_idle_locked(struct m *mp)
 	return false;
 }
 
+/* g0. The pinned task has ended. */
+static void leave_own(struct m *mp)
+{
+	struct p *pp = mp->p;
+	mp->p = &grt__no_p;
+	if (pp->is_own && pp->mcache) {
+		grt__cache_put(pp->mcache);
+		pp->mcache = NULL;
+	}
+}
+
 /* One idle M too many, or the state that the kernel keeps for this thread was a dead task's. */
 GRT_NORETURN static void end(struct m *mp)
 {
 	if (mp->p->is_own)
-		mp->p = &grt__no_p;
+		leave_own(mp);
 	else if (mp->p != &grt__no_p)
 		grt__handoff_p(grt__p_release(mp));
 	grt__m_set_mask(mp, GRT_MASK_ALL);
@@ -331,6 +345,7 @@ static void give_up_p(struct m *mp)
 	struct p *pp = mp->p;
 	uint64_t word;
 	mp->p = &grt__no_p;
+	grt__self.mcache = NULL;
 	grt__m_came_in(mp);
 	if (pp == &grt__no_p)
 		return;
@@ -388,7 +403,7 @@ static void serve_all(struct m *mp)
 {
 	mp->ending = M_GOES_ON;
 	mp->lockedg = NULL;
-	mp->p = &grt__no_p;
+	leave_own(mp);
 	grt__acquire_idle_p(mp);
 }
 
@@ -651,6 +666,8 @@ void grt__m_boot_main(void)
 	gp->sigmask = mp->kmask;
 	sched.masks_used = gp->sigmask != 0;
 	mp->cur = &grt__self;
+	if ((sched.allp[0]->mcache = grt__self.mcache)) /* what main had before becomes the first P's */
+		grt__self.mcache->foreign = 0;
 	grt__p_bind(mp, sched.allp[0]);
 	for (uint32_t i = sched.nprocs; i-- > 1;)
 		grt__p_put_idle_locked(sched.allp[i]);

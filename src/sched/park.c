@@ -119,11 +119,12 @@ static bool take_back(struct m *mp, struct g *gp)
 	uint64_t word = P_WORD(P_SYSCALL, mp->id, P_SEQ(mp->running_word));
 	if (grt_likely(grt_cas(&mp->p->word, word, mp->running_word))) {
 		gp->slow_block[may_last] = 0;
+		grt__self.mcache = mp->p->mcache;
 		return true;
 	}
 	/* sysmon takes no P in less than that; one that was handed on may not have been worth it */
 	gp->slow_block[may_last] = !gp->block_start || grt__cycles() - gp->block_start > GRT_BLOCK_CYCLES;
-	mp->p = &grt__no_p;
+	mp->p = &grt__no_p; /* and grt__self.mcache is NULL */
 	return false;
 }
 
@@ -146,6 +147,7 @@ struct m *grt__enter_slow(struct m *mp)
 				continue;
 			}
 			mp->p = &grt__no_p;
+			grt__self.mcache = NULL;
 		}
 		grt__m_came_in(mp);
 		struct g *gp = grt__self.g;
@@ -214,6 +216,7 @@ void grt__block_enter(bool may_last)
 		gp->syscalls++;
 		pp->syscalltick++;
 		grt__self.in_block = (uint8_t)(1 + may_last);
+		grt__self.mcache = NULL; /* the P may be another's at any moment from here */
 		/* Not a plain store: sysmon may have made it RETAKING since grt__enter looked. Nobody else writes it now. */
 		if (!grt_cas(&pp->word, mp->running_word, word))
 			grt_store_seqcst(&pp->word, word);

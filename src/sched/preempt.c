@@ -91,6 +91,12 @@ void grt__preempt_kick(struct m *mp)
 		grt__kick_tid(mp->tid);
 }
 
+void grt__preempt_ask(struct m *mp)
+{
+	grt_store_release(&mp->preempt, 1); /* pairs with the handler's exchange */
+	grt__preempt_kick(mp);
+}
+
 void grt__kick_tid(int tid)
 {
 	if (grt__os_tgkill(grt__sched.pid, tid, GRT_SIGRT) == -EAGAIN && grt__signal_urgent_on())
@@ -155,6 +161,7 @@ static void preempt_now(struct m *mp, struct g *gp, void *uc)
 		    P_SEQ(word) == P_SEQ(mp->running_word) && grt_cas(&mp->p->word, word, mp->running_word))
 			return;
 		mp->p = &grt__no_p;
+		grt__self.mcache = NULL;
 		grt__m_came_in(mp);
 		if (grt__acquire_idle_p(mp))
 			return;
@@ -229,15 +236,17 @@ void grt__preempt_signal(int sig, siginfo_t *info, void *uc)
 	}
 	if (!gp || gp->is_g0)
 		return;
+	struct m *mp = grt__self.m;
 	bool pending = grt_load_seqcst(&gp->sigpending);
+	/* Most kicks are for signals, and one may come when its signal has been seen already: not for this does a task lose its place. */
+	bool asked = grt_xchg_acqrel(&mp->preempt, 0);
 	if (grt_unlikely(gp->passed) && !grt__self.crit && still_coming(gp))
 		return;
 	if (grt__self.crit) {
 		pending |= grt__cancel_due_async();
-		grt__self.attention |= (uint8_t)(ATTN_PREEMPT | (pending ? ATTN_SIGNAL : 0));
+		grt__self.attention |= (uint8_t)((asked ? ATTN_PREEMPT : 0) | (pending ? ATTN_SIGNAL : 0));
 		return;
 	}
-	struct m *mp = grt__self.m;
 	grt__self.crit = 1;
 	grt_barrier();
 	gp->suspend_kick = 1;
@@ -262,7 +271,7 @@ void grt__preempt_signal(int sig, siginfo_t *info, void *uc)
 	}
 	uintptr_t pc = grt__uc_pc(uc);
 	/* What was just sent to this thread must meet this task. */
-	if (pending || grt__self.in_block || grt__self.in_vfork || mp->p->is_own || grt__preempt_off ||
+	if (!asked || pending || grt__self.in_block || grt__self.in_vfork || mp->p->is_own || grt__preempt_off ||
 	    within(&loader, pc) || wait_for_libc(mp, pc))
 		;
 	else if (is_runtime(pc))

@@ -539,6 +539,7 @@ static inline void prepare(struct m *mp, struct g *to)
 	if (grt_unlikely(grt_load_relaxed(&grt__cputime_counts)))
 		grt__cputime_switch(mp, to);
 	to->tls->m = mp;
+	to->tls->mcache = mp->p->mcache;
 	grt_barrier();
 	mp->cur = to->tls; /* both counts are at least 1 here: sysmon sees the M critical throughout */
 	grt_barrier();

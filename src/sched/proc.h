@@ -155,7 +155,8 @@ void grt__sysmon_fork_child(void);
 
 /* ---- preempt.c ---- */
 void grt__preempt_init(void);
-void grt__preempt_kick(struct m *mp);                         /* sends the runtime's signal */
+void grt__preempt_kick(struct m *mp);                         /* sends the runtime's signal: look at signals */
+void grt__preempt_ask(struct m *mp);                          /* and make room for another task */
 void grt__kick_tid(int tid);                                  /* the same, to a thread of ours */
 void grt__preempt_signal(int sig, siginfo_t *info, void *uc); /* its handler */
 extern uint32_t grt__preempt_stress;                          /* GODEBUG=preemptstress=1 */

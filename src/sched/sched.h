@@ -49,6 +49,7 @@
 struct g;
 struct m;
 struct p;
+struct mcache;
 
 enum g_status {
 	G_IDLE,     /* in a pool, or being made */
@@ -90,11 +91,13 @@ struct parker {
 struct grt_tls {
 	struct g *g;             /* constant for the life of a task; &mp->g0 on an M's own stack; NULL: foreign */
 	struct m *m;             /* stored at each switch-in; stable only while crit != 0 */
+	struct mcache *mcache;   /* that of m's P, or NULL: ask (shim/malloc.c); of a foreign thread its own */
 	uint32_t crit;           /* critical count; written by its own thread only, read by sysmon after membarrier */
 	uint8_t attention;       /* enum grt_attention bits: something waits for the end of the critical section */
 	uint8_t in_block;        /* in a blocking section */
 	uint8_t was_blocked;     /* leaving a blocking section without a P: queue before those that only compute */
 	uint8_t in_vfork;        /* a vfork child borrows this thread block: every wrapper takes the real function */
+	uint8_t heap_ended;      /* foreign thread: it has given its cache back, and ends */
 	uint32_t broadcast_seen; /* foreign thread: last broadcast that it has run */
 	struct parker foreign;   /* parker of a foreign thread */
 };

@@ -13,6 +13,7 @@
 #include "sched/broadcast.h"
 #include "sched/clock.h"
 #include "sched/proc.h"
+#include "sched/tidy.h"
 #include "sched/signal.h"
 #include "sched/stack.h"
 #include "sched/tcb.h"
@@ -96,9 +97,12 @@ static bool retake_running(struct p *pp, struct m *mp, uint64_t word)
 	uint64_t retaking = P_WORD(P_RETAKING, mp->id, P_SEQ(word));
 	if (!grt_cas(&pp->word, word, retaking))
 		return false;
+	struct grt_tls *tls = grt_load_acquire(&mp->cur);
+	grt_store_relaxed(&tls->mcache, NULL);
 	grt__os_membarrier();
-	/* Either the M entered before the barrier, then its count is visible; or it enters after, then it sees RETAKING. */
-	if (grt_load_acquire(&grt_load_acquire(&mp->cur)->crit)) {
+	/* Either the M entered before the barrier, then its count is visible; or it enters after, then it sees RETAKING, and malloc no cache. If
+	 * it runs another task by now it was in the scheduler meanwhile. */
+	if (grt_load_acquire(&mp->cur) != tls || grt_load_acquire(&tls->crit)) {
 		grt_cas(&pp->word, retaking, word);
 		return false;
 	}
@@ -152,7 +156,7 @@ static bool look_at_p(struct p *pp, int64_t now, bool waits, int64_t slice)
 		if (pp->preempt_tries < PREEMPT_TRIES || now - pp->preempt_sent >= slice) {
 			pp->preempt_tries++;
 			pp->preempt_sent = now;
-			grt__preempt_kick(mp);
+			grt__preempt_ask(mp);
 			return true;
 		}
 	}
@@ -168,7 +172,7 @@ static void call_in_retaken(void)
 		int64_t cpu = grt__os_thread_cputime(mp->tid);
 		if (cpu != mp->seen_cpu) {
 			mp->seen_cpu = cpu;
-			grt__preempt_kick(mp);
+			grt__preempt_ask(mp);
 		}
 	}
 }
@@ -268,6 +272,9 @@ static void sleep_deep(void)
 	}
 	if (m_wanted && m_retry < promise)
 		promise = m_retry;
+	int64_t tidy = grt__tidy_due(now);
+	if (tidy < promise)
+		promise = tidy;
 	wait_until(promise < grt__schedtrace_next ? promise : grt__schedtrace_next);
 	grt_store_seqcst(&sched.sysmon_asleep, 0);
 }
@@ -330,7 +337,7 @@ static bool stress(void)
 		struct m *mp = P_STATUS(word) == P_RUNNING ? m_by_id(P_MID(word)) : NULL;
 		if (mp && mp->curg) {
 			running = true;
-			grt__preempt_kick(mp);
+			grt__preempt_ask(mp);
 		}
 	}
 	return running;
@@ -353,6 +360,7 @@ static void loop(void)
 		if (grt_load_relaxed(&sched.want_m))
 			make_m(now);
 		keep_promise(now);
+		grt__tidy(now);
 		bool moved = anything_moved();
 		bool waits = work_or_timer_waits(now), acted = waits && rouse(now);
 		/* A task that comes back from the kernel or from a timer has used little of its share: it need not wait a slice. */
@@ -449,8 +457,10 @@ int grt__sysmon_start(const char **why)
 	while (grt_load_acquire(&birth.verdict) == 0)
 		grt__os_futex_wait(&birth.verdict, 0, INT64_MAX);
 	*why = birth.why;
-	if (!birth.why)
+	if (!birth.why) {
+		grt__tidy_init();
 		return 0;
+	}
 	/* What counts threads shall have forgotten this one when libc makes the program's; its stack is left to it. */
 	while (grt__os_tgkill(sched.pid, birth.tid, 0) == 0)
 		grt__sys0(SYS_sched_yield);
@@ -462,6 +472,7 @@ no_thread:
 
 void grt__sysmon_fork_child(void)
 {
+	grt__tidy_fork_child();
 	sched.sysmon_tid = 0; /* made again by the child's first thread */
 	sched.sysmon_asleep = 1;
 	sched.pid = grt__sys_getpid();

@@ -10,9 +10,13 @@
 /* The fork without handlers: the child's runtime is told by us. */
 GRT_EXPORT pid_t _Fork(void)
 {
-	pid_t pid = REAL(_Fork)();
-	if (pid == 0 && grt_load_relaxed(&grt__state) == GRT_BOOTED && !grt__self.in_vfork)
+	(void)REAL(_Fork);
+	grt__fork_prepare();
+	pid_t pid = grt__real__Fork();
+	if (pid == 0)
 		grt__fork_child();
+	else
+		grt__fork_parent();
 	return pid;
 }
 
@@ -42,7 +46,11 @@ GRT_EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
 		return REAL(clone)(fn, stack, flags, arg, ptid, tls, ctid);
 	if (!(flags & CLONE_VM)) {
 		struct clone_start s = {fn, arg};
-		return REAL(clone)(fn ? clone_begin : NULL, stack, flags, &s, ptid, tls, ctid);
+		(void)REAL(clone);
+		grt__fork_prepare();
+		int pid = grt__real_clone(fn ? clone_begin : NULL, stack, flags, &s, ptid, tls, ctid);
+		grt__fork_parent();
+		return pid;
 	}
 	if (!(flags & CLONE_VFORK))
 		return REAL(clone)(fn, stack, flags, arg, ptid, tls, ctid);

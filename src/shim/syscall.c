@@ -371,9 +371,12 @@ long grt__syscall(long nr, long a, long b, long c, long d, long e, long f)
 		return call_futex(&call);
 	}
 	if (is_fork(nr, a)) { /* no handlers of atfork run */
+		grt__fork_prepare();
 		long pid = REAL(syscall)(nr, a, b, c, d, e, f);
 		if (pid == 0)
 			grt__fork_child();
+		else
+			grt__fork_parent();
 		return pid;
 	}
 	long args[] = {a, b, c, d, e, f}, r;

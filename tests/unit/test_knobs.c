@@ -131,11 +131,37 @@ START_TEST(traceback_levels)
 }
 END_TEST
 
+START_TEST(memlimit)
+{
+	static const struct {
+		const char *var;
+		size_t bytes;
+		bool bad;
+	} cases[] = {
+		{"GOMEMLIMIT=", SIZE_MAX, false},      {"GOMEMLIMIT=off", SIZE_MAX, false},
+		{"GOMEMLIMIT=1000", 1000, false},      {"GOMEMLIMIT=17B", 17, false},
+		{"GOMEMLIMIT=3KiB", 3 << 10, false},   {"GOMEMLIMIT=90MiB", 90 << 20, false},
+		{"GOMEMLIMIT=2TiB", 2ul << 40, false}, {"GOMEMLIMIT=99999999TiB", SIZE_MAX, false},
+		{"GOMEMLIMIT=-1", SIZE_MAX, true},     {"GOMEMLIMIT=1MB", SIZE_MAX, true},
+		{"GOMEMLIMIT=MiB", SIZE_MAX, true},    {"GOMEMLIMIT=99999999999999999999", SIZE_MAX, true},
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		parse(cases[i].var, "GODEBUG=hardened=1,zerofree=0,efence=1", NULL);
+		ck_assert_uint_eq(grt__knobs.memlimit, cases[i].bytes);
+		ck_assert_int_eq(grt__knobs.nbad, cases[i].bad);
+		ck_assert(grt__knobs.hardened && grt__knobs.efence && !grt__knobs.zerofree && !grt__knobs.allocfreetrace);
+	}
+	parse("GOMEMLIMIT=much", NULL, NULL);
+	ck_assert_str_eq(complaints(1), "libgrt: GOMEMLIMIT: invalid value \"much\", using off\n");
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("knobs");
 	TCase *tc = tcase_create("knobs");
 	tcase_add_test(tc, defaults);
+	tcase_add_test(tc, memlimit);
 	tcase_add_test(tc, good);
 	tcase_add_test(tc, order);
 	tcase_add_test(tc, bad_gomaxprocs);

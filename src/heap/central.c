@@ -1,0 +1,88 @@
+#include "heap/central.h"
+
+static struct central {
+	GRT_ALIGNED(GRT_CACHE_LINE) struct grt_lock lock;
+	struct span_queue queue;
+} central[SPAN_CLASSES];
+
+#if GRT_DEBUG >= 1
+__attribute__((constructor)) static void init(void)
+{
+	for (unsigned i = 0; i < SPAN_CLASSES; i++)
+		central[i].lock.rank = GRT_RANK_CENTRAL;
+}
+#endif
+
+void grt__queue_put(struct span_queue *q, struct span *s)
+{
+	s->next = NULL;
+	s->prev = q->tail;
+	*(q->tail ? &q->tail->next : &q->head) = s;
+	q->tail = s;
+	q->n++;
+	s->queued = 1;
+}
+
+void grt__queue_out(struct span_queue *q, struct span *s)
+{
+	*(s->prev ? &s->prev->next : &q->head) = s->next;
+	*(s->next ? &s->next->prev : &q->tail) = s->prev;
+	q->n--;
+	s->queued = 0;
+}
+
+struct span *grt__central_get(unsigned spanclass, struct mcache *c)
+{
+	struct central *ce = &central[spanclass];
+	if (!grt_load_relaxed(&ce->queue.head) || !heap_lock(&ce->lock))
+		return NULL;
+	struct span *s = ce->queue.head;
+	if (s) {
+		grt__queue_out(&ce->queue, s);
+		grt_store_relaxed(&s->home, c);
+	}
+	grt_unlock(&ce->lock);
+	return s;
+}
+
+bool grt__central_put(struct span *s)
+{
+	struct central *ce = &central[s->spanclass];
+	if (!heap_lock(&ce->lock))
+		return false;
+	grt_store_relaxed(&s->home, NULL);
+	grt_store_relaxed(&s->owner, (struct mcache *)OWNER_NOBODY);
+	grt__queue_put(&ce->queue, s);
+	grt_unlock(&ce->lock);
+	return true;
+}
+
+void grt__central_collect(void)
+{
+	for (unsigned i = 0; i < SPAN_CLASSES; i++) {
+		struct central *ce = &central[i];
+		if (!grt_load_relaxed(&ce->queue.head) || !heap_lock(&ce->lock))
+			continue;
+		for (struct span *s = ce->queue.head, *next; s; s = next) {
+			next = s->next;
+			grt__span_drain(s);
+			if (s->frees != s->allocs)
+				continue;
+			grt__queue_out(&ce->queue, s);
+			if (!grt__pages_free(s)) {
+				grt__queue_put(&ce->queue, s);
+				break;
+			}
+		}
+		grt_unlock(&ce->lock);
+	}
+}
+
+void grt__central_fork(bool lock)
+{
+	for (unsigned i = 0; i < SPAN_CLASSES; i++)
+		if (lock)
+			grt__heap_lock_for_fork(&central[i].lock);
+		else
+			grt_store_release(&central[i].lock.word, 0);
+}

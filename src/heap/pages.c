@@ -1,0 +1,501 @@
+#include "heap/modes.h"
+#include "heap/scavenge.h"
+#include "heap/span.h"
+#include "os/os.h"
+#include <string.h>
+#include <sys/mman.h>
+
+uintptr_t grt__heap_root[1ul << (ADDRESS_BITS - ARENA_SHIFT)];
+struct mheap grt__mheap = {.lock = GRT_LOCK_INIT(GRT_RANK_HEAP)};
+uint32_t grt__heap_forking;
+int64_t grt__heap_epoch;
+
+static struct span *deferred; /* atomic: linked by inbox_next */
+
+#define h grt__mheap
+#define OPEN_STEP ((size_t)GRT_SMALL(512, 64)) /* pages; 4 MiB */
+
+bool grt__heap_lock_slow(struct grt_lock *l)
+{
+	for (unsigned i = 0;; i++) {
+		if (grt_trylock(l))
+			return true;
+		if (grt_load_acquire(&grt__heap_forking))
+			return false;
+		grt__os_pause(i);
+	}
+}
+
+/* ---- the treap of free runs ---- */
+
+#define left next
+#define right prev
+
+static bool before(const struct span *a, const struct span *b)
+{
+	return a->npages != b->npages ? a->npages < b->npages : a->base < b->base;
+}
+
+/* A fixed shuffle of the address: as good as random for the depth, and nothing to store. */
+static uint32_t priority(const struct span *s)
+{
+	uint64_t x = (uintptr_t)s->base * 0x9e3779b97f4a7c15ull;
+	return (uint32_t)(x >> 32);
+}
+
+static void treap_insert_locked(struct span *s)
+{
+	struct span **at = &h.free, **l = &s->left, **r = &s->right;
+	uint32_t mine = priority(s);
+	while (*at && priority(*at) >= mine)
+		at = before(s, *at) ? &(*at)->left : &(*at)->right;
+	for (struct span *t = *at; t;) {
+		if (before(t, s)) {
+			*l = t;
+			l = &t->right;
+			t = t->right;
+		} else {
+			*r = t;
+			r = &t->left;
+			t = t->left;
+		}
+	}
+	*l = *r = NULL;
+	*at = s;
+	h.free_pages += s->npages;
+}
+
+static void treap_remove_locked(struct span *s)
+{
+	struct span **at = &h.free, *l = s->left, *r = s->right;
+	while (*at && *at != s)
+		at = before(s, *at) ? &(*at)->left : &(*at)->right;
+	while (l || r) {
+		if (!r || (l && priority(l) >= priority(r))) {
+			*at = l;
+			at = &l->right;
+			l = l->right;
+		} else {
+			*at = r;
+			at = &r->left;
+			r = r->left;
+		}
+	}
+	*at = NULL;
+	h.free_pages -= s->npages;
+}
+
+/* The smallest that is large enough, lowest address first. */
+static struct span *best_fit_locked(size_t npages)
+{
+	struct span *best = NULL;
+	for (struct span *t = h.free; t;) {
+		if (t->npages >= npages) {
+			best = t;
+			t = t->left;
+		} else {
+			t = t->right;
+		}
+	}
+	return best;
+}
+
+/* ---- runs ---- */
+
+static size_t page_index(const struct span *s)
+{
+	return (size_t)(s->base - (char *)arena_of(s)) >> PAGE_SHIFT;
+}
+
+static size_t count_untouched(const struct arena *a, size_t first, size_t n)
+{
+	size_t count = 0;
+	for (size_t i = first; i < first + n;) {
+		uint64_t w = a->untouched[i / 64];
+		if (i % 64 == 0 && i + 64 <= first + n) {
+			count += (size_t)__builtin_popcountll(w);
+			i += 64;
+		} else {
+			count += w >> i % 64 & 1;
+			i++;
+		}
+	}
+	return count;
+}
+
+static void set_untouched(struct arena *a, size_t first, size_t n, bool on)
+{
+	for (size_t i = first; i < first + n;) {
+		if (i % 64 == 0 && i + 64 <= first + n) {
+			a->untouched[i / 64] = on ? ~0ull : 0;
+			i += 64;
+		} else {
+			if (on)
+				a->untouched[i / 64] |= 1ull << i % 64;
+			else
+				a->untouched[i / 64] &= ~(1ull << i % 64);
+			i++;
+		}
+	}
+}
+
+/* A free run, merged with the free ones before and after it. */
+static void put_run_locked(struct arena *a, size_t first, size_t n, int64_t freed_at)
+{
+	struct span *s = &a->spans[first], *other;
+	s->state = SPAN_NONE; /* whoever frees it once more finds that, if it becomes part of the run before */
+	if (first > HEADER_PAGES && (other = span_at(a, first - 1))->state == SPAN_FREE &&
+	    page_index(other) + other->npages == first) {
+		treap_remove_locked(other);
+		first -= other->npages;
+		n += other->npages;
+		if (other->freed_at > freed_at)
+			freed_at = other->freed_at;
+		s = other;
+	}
+	if (first + n < a->open && (other = span_at(a, first + n))->state == SPAN_FREE && page_index(other) == first + n) {
+		treap_remove_locked(other);
+		n += other->npages;
+		if (other->freed_at > freed_at)
+			freed_at = other->freed_at;
+		other->state = SPAN_NONE;
+	}
+	s->state = SPAN_FREE;
+	s->owner = NULL;
+	s->base = (char *)a + (first << PAGE_SHIFT);
+	s->npages = (uint32_t)n;
+	s->freed_at = freed_at;
+	s->nfresh = 0;
+	a->map[first] = a->map[first + n - 1] = (uint16_t)first;
+	treap_insert_locked(s);
+}
+
+/* ---- arenas ---- */
+
+/* Address space at a multiple of an arena's size, as much as there is; NULL: none. */
+static char *reserve_arena(size_t *bytes)
+{
+	for (size_t n = ARENA; n >= 4 * HEADER_PAGES * PAGE; n /= 2) {
+		long p = grt__sys_mmap(NULL, n + ARENA - PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		if (grt__sys_failed(p))
+			continue;
+		char *lo = (char *)p, *hi = lo + n + ARENA - PAGE;
+		char *base = (char *)(((uintptr_t)lo + ARENA - 1) & ~(ARENA - 1));
+		if (base > lo)
+			grt__sys_munmap(lo, (size_t)(base - lo));
+		if (hi > base + n)
+			grt__sys_munmap(base + n, (size_t)(hi - base - n));
+		*bytes = n;
+		return base;
+	}
+	return NULL;
+}
+
+static void count_sys_locked(size_t bytes)
+{
+	h.sys += bytes;
+	if (h.sys > h.peak_sys)
+		h.peak_sys = h.sys;
+}
+
+static struct arena *new_arena_locked(void)
+{
+	size_t bytes;
+	if (h.narenas == GRT_COUNT(h.arenas))
+		return NULL;
+	char *base = reserve_arena(&bytes);
+	if (!base)
+		return NULL;
+	size_t header = HEADER_PAGES * PAGE;
+	if ((uintptr_t)base >> ADDRESS_BITS || grt__sys_mprotect(base, header, PROT_READ | PROT_WRITE)) {
+		grt__sys_munmap(base, bytes);
+		return NULL;
+	}
+	struct arena *a = (struct arena *)base;
+	a->npages = (uint32_t)(bytes >> PAGE_SHIFT);
+	a->open = HEADER_PAGES;
+	h.arenas[h.narenas++] = a;
+	count_sys_locked(header);
+	h.meta += header;
+	grt_store_release(&grt__heap_root[(uintptr_t)a >> ARENA_SHIFT], (uintptr_t)a + ROOT_ARENA);
+	return a;
+}
+
+static bool open_pages_locked(struct arena *a, size_t n)
+{
+	if (n > a->npages - a->open)
+		return false;
+	char *at = (char *)a + ((size_t)a->open << PAGE_SHIFT);
+	if (grt__sys_mprotect(at, n << PAGE_SHIFT, PROT_READ | PROT_WRITE))
+		return false;
+	size_t first = a->open;
+	a->open += (uint32_t)n;
+	count_sys_locked(n << PAGE_SHIFT);
+	set_untouched(a, first, n, true);
+	h.untouched_pages += n;
+	put_run_locked(a, first, n, 0);
+	return true;
+}
+
+static bool open_more_locked(struct arena *a, size_t n)
+{
+	size_t room = a->npages - a->open, step = (n + OPEN_STEP - 1) & ~(OPEN_STEP - 1);
+	return (step <= room && open_pages_locked(a, step)) || (n <= room && open_pages_locked(a, n));
+}
+
+/* More free pages, so that a run of n fits: the youngest arena with room first, and more than is wanted if there is. */
+static bool more_locked(size_t n)
+{
+	for (uint32_t i = h.narenas; i-- > 0;)
+		if (open_more_locked(h.arenas[i], n))
+			return true;
+	struct arena *a = new_arena_locked();
+	return a && open_more_locked(a, n);
+}
+
+/* The kernel's memory that another n pages make would pass GOMEMLIMIT. */
+static bool over_limit_locked(size_t n)
+{
+	return h.sys + ((n - h.untouched_pages) << PAGE_SHIFT) > grt__heap_limit;
+}
+
+/* ---- */
+
+static void mark_used_locked(struct arena *a, size_t first, size_t n)
+{
+	struct span *s = &a->spans[first];
+	size_t untouched = count_untouched(a, first, n);
+	s->zero = untouched == n;
+	if (untouched) {
+		h.untouched_pages -= untouched;
+		set_untouched(a, first, n, false);
+	}
+	for (size_t i = first; i < first + n; i++)
+		a->map[i] = (uint16_t)first;
+}
+
+enum span_got grt__pages_alloc(size_t npages, size_t align, struct span **got)
+{
+	size_t want = npages + align - 1;
+	if (grt_unlikely(grt_load_relaxed(&deferred)))
+		grt__pages_deferred();
+	if (!heap_lock(&h.lock))
+		return GOT_NO_LOCK;
+	struct span *run = best_fit_locked(want);
+	if (!run) {
+		if (grt_unlikely(grt__heap_limit != SIZE_MAX) && over_limit_locked(want)) {
+			grt_unlock(&h.lock);
+			grt__pages_scavenge(0, INT64_MAX, SIZE_MAX);
+			if (!heap_lock(&h.lock))
+				return GOT_NO_LOCK;
+		}
+		run = more_locked(want) ? best_fit_locked(want) : NULL;
+	}
+	if (!run) {
+		grt_unlock(&h.lock);
+		return GOT_NO_MEMORY;
+	}
+	treap_remove_locked(run);
+	struct arena *a = arena_of(run);
+	size_t first = page_index(run), end = first + run->npages;
+	size_t at = (first + align - 1) & ~(align - 1);
+	int64_t freed_at = run->freed_at;
+	run->state = SPAN_NONE;
+	struct span *s = &a->spans[at];
+	s->state = SPAN_LARGE; /* before its neighbours look at it */
+	s->owner = NULL;
+	s->base = (char *)a + (at << PAGE_SHIFT);
+	s->npages = (uint32_t)npages;
+	s->size = 0;
+	s->nfresh = s->nslots = 0;
+	s->remote = 0;
+	s->home = NULL;
+	s->free = s->base + 1;
+	s->allocs = s->frees = 0;
+	s->queued = s->current = s->guarded = 0;
+	mark_used_locked(a, at, npages);
+	if (at > first)
+		put_run_locked(a, first, at - first, freed_at);
+	if (at + npages < end)
+		put_run_locked(a, at + npages, end - at - npages, freed_at);
+	grt_unlock(&h.lock);
+	*got = s;
+	return GOT_SPAN;
+}
+
+/* Slots that were never in use leave pages as they were. */
+static void note_untouched_locked(struct arena *a, const struct span *s, size_t first)
+{
+	if (s->state != SPAN_SMALL || !s->zero)
+		return;
+	size_t used = pages_of((size_t)s->nfresh * s->size);
+	if (used < s->npages && !s->guarded) {
+		set_untouched(a, first + used, s->npages - used, true);
+		h.untouched_pages += s->npages - used;
+	}
+}
+
+bool grt__pages_free(struct span *s)
+{
+	if (!heap_lock(&h.lock))
+		return false;
+	struct arena *a = arena_of(s);
+	size_t first = page_index(s);
+	if (grt_unlikely(s->guarded))
+		grt__guard(s->base + ((size_t)(s->npages - 1) << PAGE_SHIFT), PAGE, false);
+	if (s->state == SPAN_SMALL) {
+		h.class_allocs[s->spanclass >> 1] += s->allocs;
+		h.class_frees[s->spanclass >> 1] += s->frees;
+	}
+	note_untouched_locked(a, s, first);
+	put_run_locked(a, first, s->npages, grt_load_relaxed(&grt__heap_epoch));
+	grt_unlock(&h.lock);
+	grt__scavenge_note();
+	return true;
+}
+
+bool grt__pages_grow(struct span *s, size_t npages)
+{
+	bool grown = false;
+	struct arena *a = arena_of(s);
+	size_t first = page_index(s), end = first + s->npages, more = npages - s->npages;
+	if (first + npages > a->npages || !heap_lock(&h.lock))
+		return false;
+	struct span *run = span_at(a, end < a->open ? end : 0); /* of the header: none */
+	size_t have = run->state == SPAN_FREE && page_index(run) == end ? run->npages : 0;
+	if (have < more && end + have == a->open && open_pages_locked(a, more - have)) {
+		run = span_at(a, end);
+		have = run->npages;
+	}
+	if (have >= more) {
+		treap_remove_locked(run);
+		run->state = SPAN_NONE;
+		int64_t freed_at = run->freed_at;
+		size_t untouched = count_untouched(a, end, more);
+		h.untouched_pages -= untouched;
+		if (untouched)
+			set_untouched(a, end, more, false);
+		for (size_t i = end; i < end + more; i++)
+			a->map[i] = (uint16_t)first;
+		s->npages = (uint32_t)npages;
+		if (have > more)
+			put_run_locked(a, end + more, have - more, freed_at);
+		grown = true;
+	}
+	grt_unlock(&h.lock);
+	return grown;
+}
+
+void grt__pages_shrink(struct span *s, size_t npages)
+{
+	if (!heap_lock(&h.lock))
+		return; /* it stays as long as it was */
+	struct arena *a = arena_of(s);
+	size_t first = page_index(s), n = s->npages;
+	s->npages = (uint32_t)npages;
+	put_run_locked(a, first + npages, n - npages, grt_load_relaxed(&grt__heap_epoch));
+	grt_unlock(&h.lock);
+}
+
+/* ---- giving memory back ---- */
+
+/* The largest run with touched pages that is free for long enough. */
+static struct span *find_old(struct span *t, int64_t before)
+{
+	struct span *s;
+	if (!t)
+		return NULL;
+	if ((s = find_old(t->right, before)))
+		return s;
+	if (t->freed_at < before && count_untouched(arena_of(t), page_index(t), t->npages) < t->npages)
+		return t;
+	return find_old(t->left, before);
+}
+
+/* Not in the treap and not locked meanwhile. How many bytes. */
+static size_t release_run(struct arena *a, size_t first, size_t n)
+{
+	size_t released = 0;
+	for (size_t i = first; i < first + n;) {
+		size_t end = i;
+		while (end < first + n && !(a->untouched[end / 64] >> end % 64 & 1))
+			end++;
+		if (end > i && grt__sys_madvise((char *)a + (i << PAGE_SHIFT), (end - i) << PAGE_SHIFT, MADV_DONTNEED) == 0)
+			released += (end - i) << PAGE_SHIFT;
+		for (i = end; i < first + n && (a->untouched[i / 64] >> i % 64 & 1);)
+			i++;
+	}
+	return released;
+}
+
+size_t grt__pages_scavenge(size_t keep, int64_t before, size_t most)
+{
+	size_t released = 0;
+	while (released < most && heap_lock(&h.lock)) {
+		struct span *s = (h.free_pages - h.untouched_pages) << PAGE_SHIFT > keep ? find_old(h.free, before) : NULL;
+		if (!s) {
+			grt_unlock(&h.lock);
+			break;
+		}
+		struct arena *a = arena_of(s);
+		size_t first = page_index(s), n = s->npages;
+		treap_remove_locked(s);
+		s->state = SPAN_NONE;
+		grt_unlock(&h.lock);
+		size_t now = release_run(a, first, n);
+		while (!heap_lock(&h.lock)) /* a fork */
+			grt__os_pause(20);
+		if (now) {
+			h.untouched_pages += n - count_untouched(a, first, n);
+			set_untouched(a, first, n, true);
+		}
+		put_run_locked(a, first, n, now ? 0 : grt_load_relaxed(&grt__heap_epoch));
+		grt_unlock(&h.lock);
+		released += now;
+		if (!now)
+			break; /* refused */
+	}
+	return released;
+}
+
+/* ---- put off ---- */
+
+void grt__pages_defer(struct span *s)
+{
+	struct span *head = grt_load_relaxed(&deferred);
+	do
+		s->inbox_next = head;
+	while (!__atomic_compare_exchange_n(&deferred, &head, s, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
+}
+
+void grt__pages_deferred(void)
+{
+	struct span *s = grt_xchg_acqrel(&deferred, NULL), *next;
+	for (; s; s = next) {
+		next = s->inbox_next;
+		if (!(s->state == SPAN_HUGE ? grt__huge_free(s) : grt__pages_free(s)))
+			grt__pages_defer(s);
+	}
+}
+
+void grt__arenas_release(void)
+{
+	if (!heap_lock(&h.lock))
+		return;
+	for (uint32_t i = 0; i < h.narenas;) {
+		struct arena *a = h.arenas[i];
+		struct span *s = span_at(a, HEADER_PAGES);
+		if (a->open == HEADER_PAGES || s->state != SPAN_FREE || HEADER_PAGES + s->npages != a->open) {
+			i++;
+			continue;
+		}
+		treap_remove_locked(s);
+		h.untouched_pages -= count_untouched(a, HEADER_PAGES, s->npages);
+		h.sys -= (size_t)a->open << PAGE_SHIFT;
+		h.meta -= HEADER_PAGES * PAGE;
+		grt_store_release(&grt__heap_root[(uintptr_t)a >> ARENA_SHIFT], 0);
+		h.arenas[i] = h.arenas[--h.narenas];
+		grt__sys_munmap(a, (size_t)a->npages << PAGE_SHIFT);
+	}
+	grt_unlock(&h.lock);
+}

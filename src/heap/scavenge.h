@@ -1,0 +1,31 @@
+/*
+ * The scavenger: memory that is free for a while goes back to the kernel.
+ *
+ * Free runs are stamped with the epoch in which they became free, a quarter of a second long. What is older than a whole
+ * epoch is given back, largest runs first, until what is left is a tenth of the memory in use (at least 1 MiB), as Go's scavenger
+ * retains. At most 4 MiB at a time and each 10 ms, so that it costs about a hundredth of a CPU. GOMEMLIMIT is a hard edge: before new
+ * pages are asked for over it, everything free goes first, whatever its age.
+ *
+ * In a process with tasks sysmon does it (sched/tidy.c), which also takes the caches of idle Ps to pieces; with nothing left to give
+ * back it looks no more. In one without, whoever frees pages does it, at the same times.
+ */
+#ifndef GRT_HEAP_SCAVENGE_H
+#define GRT_HEAP_SCAVENGE_H
+
+#include "base/compiler.h"
+
+#define GRT_EPOCH_NS 250000000
+
+/* One step. When the next is due, in ns; INT64_MAX: there is nothing to give back. Takes locks of the heap. */
+int64_t grt__scavenge(int64_t now);
+/* There may be something to give back since grt__scavenge last said that there was nothing. */
+bool grt__scavenge_wanted(void);
+/* Pages were freed. No locks held. */
+void grt__scavenge_note(void);
+/* Called from time to time while memory is freed and the scavenger has nothing to do; registered by sched/, which scavenges then. */
+extern void (*grt__scavenge_hook)(void);
+
+/* GOMEMLIMIT; SIZE_MAX: none. */
+extern size_t grt__heap_limit;
+
+#endif

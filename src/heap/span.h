@@ -1,0 +1,251 @@
+/*
+ * Spans, arenas, and the way from an address to its span.
+ */
+#ifndef GRT_HEAP_SPAN_H
+#define GRT_HEAP_SPAN_H
+
+#include "heap/heap.h"
+#include "heap/sizeclass.h"
+
+#define PAGE_SHIFT 13
+#define PAGE ((size_t)1 << PAGE_SHIFT)
+#define ARENA_SHIFT 26
+#define ARENA ((size_t)1 << ARENA_SHIFT)
+#define ARENA_PAGES (ARENA / PAGE)
+#define ADDRESS_BITS 47
+#define LARGE_MAX ((size_t)32 << 20) /* more has a mapping of its own */
+
+/* Class and "holds no pointers", as in Go. */
+#define SPAN_CLASSES (2 * GRT_CLASSES)
+#define SPAN_CLASS(class, noscan) ((class) << 1 | (unsigned)(noscan))
+
+enum span_state {
+	SPAN_NONE,    /* of no use */
+	SPAN_FREE,    /* a free run, in mheap's treap */
+	SPAN_SMALL,   /* slots of a class */
+	SPAN_LARGE,   /* one object */
+	SPAN_KEPT,    /* as LARGE, freed and kept by a cache */
+	SPAN_HUGE,    /* one object with a mapping of its own; the span is outside of any arena */
+	SPAN_RESERVE, /* slots of reserve.c */
+	SPAN_FENCE,   /* one object of efence=1, at `free`; NULL: freed, and never used again */
+};
+
+/* Tags of span.owner: then no cache's address equals it, and free goes the slow way. */
+#define OWNER_FULL 1ul   /* the owner's, all slots in use, in none of its queues */
+#define OWNER_SLOW 4ul   /* in addition: a mode is on (modes.h) */
+#define OWNER_NOBODY 2ul /* central's: not NULL, what a thread without a cache would compare it with */
+#define OWNER_MASK 15ul  /* caches are aligned so */
+
+/*
+ * span.remote: slots freed by others than the owner, and whether anybody waits for the first of them:
+ *   REMOTE_NOTIFY | number of slots << 8 | offset of the last one freed, in units of 8 bytes << 36
+ * The slots are linked like free ones. That the word says how many spares the owner a walk through cold memory. If the owner takes
+ * the list and the word comes to be the same again, a CAS that then succeeds has still linked the right slot.
+ */
+#define REMOTE_NOTIFY 1ul
+#define REMOTE_ONE (1ul << 8)
+#define REMOTE_COUNT(w) ((uint32_t)((w) >> 8) & 0xfffffff)
+#define REMOTE_OFFSET(w) ((w) >> 36 << 3)
+#define REMOTE_WORD(offset, count) ((uint64_t)(offset) >> 3 << 36 | (uint64_t)(count) << 8)
+
+/*
+ * What is in a span is known by: slots = in use + free list + remote list + (nslots - nfresh), and, when the owner has taken what is remote,
+ * in use = allocs - frees. A cache's current span has allocs one too high, so that free never finds it empty.
+ */
+struct span {
+	/* The owner's line. */
+	void *free; /* first free slot, or base + 1 */
+	struct mcache
+		*owner;      /* tagged; NULL: no cache concerned; written by the owner (or under mheap's lock), read by all */
+	uint64_t allocs; /* ever, of this span as it is */
+	uint64_t frees;
+	char *base;
+	uint32_t inverse; /* as in struct grt_class */
+	uint8_t shift;
+	uint8_t spanclass;
+	uint8_t state;   /* enum span_state */
+	uint8_t zero;    /* its pages were zero when it was made */
+	uint32_t nfresh; /* slots that were ever in use; the others have not been touched */
+	uint32_t nslots;
+	uint32_t size;   /* of a slot; 0: a large object */
+	uint32_t npages; /* mheap's lock when it changes */
+
+	/* ---- second line: everybody's ---- */
+	GRT_ALIGNED(GRT_CACHE_LINE) uint64_t remote; /* atomic */
+	struct mcache *home;                         /* atomic: whose inbox gets it; set with the owner */
+	struct span *inbox_next;                     /* link of the inbox */
+	struct span *next, *prev;                    /* a cache's or central's queue; treap: left, right */
+	uint8_t queued;                              /* in a queue of its cache */
+	uint8_t current;                             /* its cache's current */
+	uint8_t bin;                                 /* LARGE: large_bin() of it */
+	uint8_t guarded;                             /* its last page is without access, and no slots are there */
+	size_t bytes;                                /* HUGE: of the object's mapping */
+	int64_t freed_at;                            /* FREE, KEPT: since when, in ns, for the scavenger */
+};
+_Static_assert(sizeof(struct span) == 128, "two cache lines");
+
+struct arena {
+	/* First page of the span that a page is in: of spans in use, and of first and last page of a free run; may be stale elsewhere. 0: the
+	 * header, whose span is of no use. */
+	uint16_t map[ARENA_PAGES];
+	struct span spans[ARENA_PAGES];
+	uint64_t untouched[ARENA_PAGES / 64]; /* a bit: not resident and all zero; of free runs; mheap's lock */
+	uint32_t npages;                      /* address space that it has */
+	uint32_t open;                        /* below this, readable and writable */
+};
+#define HEADER_PAGES ((sizeof(struct arena) + PAGE - 1) / PAGE)
+
+/* By 64 MiB of address space: 0; the arena there; or the huge span that begins there; the latter two with a tag added, so that the entry
+ * of NULL is no arena. Atomic: written under mheap's lock. */
+#define ROOT_HUGE 1ul
+#define ROOT_ARENA 2ul
+extern uintptr_t grt__heap_root[1ul << (ADDRESS_BITS - ARENA_SHIFT)];
+
+/* Makes links in freed memory unguessable; constant once the first cache exists. */
+extern uintptr_t grt__heap_secret;
+
+/*
+ * The first word of a free slot is its link: the address of the next free one, or of the span plus 1 after the last; hidden. malloc
+ * wipes it off, so that a block whose first word shows a link into its own span was most likely freed before.
+ */
+GRT_ALWAYS_INLINE void *link_of(void *const *slot)
+{
+	return (void *)((uintptr_t)*slot ^ grt__heap_secret);
+}
+
+GRT_ALWAYS_INLINE void link_set(void **slot, void *next)
+{
+	*slot = (void *)((uintptr_t)next ^ grt__heap_secret);
+}
+
+GRT_ALWAYS_INLINE bool is_slot(const void *free)
+{
+	return !((uintptr_t)free & 1);
+}
+
+#define SPAN_MAX ((size_t)256 << 10) /* bytes of a span of slots */
+
+GRT_ALWAYS_INLINE struct arena *arena_of(const void *p)
+{
+	return (struct arena *)((uintptr_t)p & ~(ARENA - 1));
+}
+
+GRT_ALWAYS_INLINE struct span *span_at(struct arena *a, size_t page)
+{
+	return &a->spans[a->map[page]];
+}
+
+/* The span that p is in as far as the map knows, if p is in an arena; else NULL. Huge ones are not found. */
+GRT_ALWAYS_INLINE struct span *span_of(const void *p)
+{
+	uintptr_t index = (uintptr_t)p >> ARENA_SHIFT;
+	struct arena *a = arena_of(p);
+	if (grt_unlikely(index >= GRT_COUNT(grt__heap_root)) ||
+	    grt_unlikely(grt_load_relaxed(&grt__heap_root[index]) != (uintptr_t)a + ROOT_ARENA))
+		return NULL;
+	return span_at(a, (uintptr_t)p >> PAGE_SHIFT & (ARENA_PAGES - 1));
+}
+
+/* The number of the slot that begins at this offset; at least nfresh if none does, or never was in use. */
+GRT_ALWAYS_INLINE uint32_t slot_number(const struct span *s, uintptr_t offset)
+{
+	uint32_t v = (uint32_t)offset * s->inverse, k = s->shift;
+	return v >> k | v << (-k & 31);
+}
+
+/* p, of a span of slots: the beginning of a slot that was in use at least once. */
+GRT_ALWAYS_INLINE bool begins_block(const struct span *s, const void *p)
+{
+	return grt_likely(slot_number(s, (uintptr_t)p - (uintptr_t)s->base) < s->nfresh);
+}
+
+/* It may be free: see link_of. */
+GRT_ALWAYS_INLINE bool shows_link(const struct span *s, const void *p)
+{
+	return grt_unlikely((uintptr_t)link_of(p) - (uintptr_t)s->base < SPAN_MAX);
+}
+
+GRT_ALWAYS_INLINE unsigned class_of(size_t n)
+{
+	return n <= 1024 ? grt__class_of_16[(n + 15) / 16] : grt__class_of_128[(n + 127) / 128];
+}
+
+static inline size_t pages_of(size_t bytes)
+{
+	return (bytes + PAGE - 1) >> PAGE_SHIFT;
+}
+
+/*
+ * Large objects are rounded up to one of 8 sizes a doubling, 16 pages or less exactly; caches keep freed ones by this number.
+ */
+#define LARGE_BINS 96
+unsigned grt__large_bin(size_t *npages); /* rounds it up */
+
+/* ---- locks ---- */
+
+extern uint32_t grt__heap_forking; /* atomic: a fork is under way: do not wait for locks of the heap */
+bool grt__heap_lock_slow(struct grt_lock *l);
+
+/* False: a fork is under way; go to the reserve, or put it off. */
+GRT_ALWAYS_INLINE bool heap_lock(struct grt_lock *l)
+{
+	return grt_likely(grt_trylock(l)) || grt__heap_lock_slow(l);
+}
+
+/* ---- pages.c: mheap ---- */
+
+enum span_got { GOT_SPAN, GOT_NO_MEMORY, GOT_NO_LOCK };
+
+struct mheap {
+	struct grt_lock lock;
+	struct span *free; /* treap of free runs, by pages, then address */
+	struct arena *arenas[1024 * 16];
+	uint32_t narenas;
+	struct span *spare_spans; /* of huge objects: unused */
+	struct span *huge;        /* doubly linked by next, prev */
+	size_t nhuge, huge_bytes; /* living */
+	size_t sys, peak_sys, meta;
+	size_t free_pages, untouched_pages; /* in free runs; of those, not resident */
+	/* of spans that are no more */
+	uint64_t class_allocs[GRT_CLASSES], class_frees[GRT_CLASSES];
+};
+extern struct mheap grt__mheap;
+
+/* A run of pages at a multiple of `align` pages (a power of two), as a LARGE span, its map entries set. zero: whether it is known to be zero. */
+enum span_got grt__pages_alloc(size_t npages, size_t align, struct span **s);
+/* Gives a span back. False: not now (fork). */
+bool grt__pages_free(struct span *s);
+/* A span, huge ones too, that could not be given back because of a fork: soon. */
+void grt__pages_defer(struct span *s);
+void grt__pages_deferred(void);
+/* Makes s longer in its place, up to npages. False: no room, or not now. */
+bool grt__pages_grow(struct span *s, size_t npages);
+/* Gives back what is beyond npages. */
+void grt__pages_shrink(struct span *s, size_t npages);
+/* Counts the scavenger's looks; what is freed is stamped with it. Atomic: relaxed. */
+extern int64_t grt__heap_epoch;
+/* Gives memory of free runs that are free since before epoch `before` to the kernel, until `keep` bytes of it are left or `most` are
+ * given. How many bytes. */
+size_t grt__pages_scavenge(size_t keep, int64_t before, size_t most);
+
+/* Arenas that are wholly free are no more, not even as address space. */
+void grt__arenas_release(void);
+
+/* huge.c: objects with a mapping of their own, at a multiple of an arena's size or of `align`. */
+enum span_got grt__huge_alloc(size_t bytes, size_t align, struct span **s);
+bool grt__huge_free(struct span *s);
+/* NULL: not possible. The object may have moved. */
+struct span *grt__huge_resize(struct span *s, size_t bytes);
+/* The huge span that begins at p. */
+struct span *grt__huge_of(const void *p);
+
+/* "fatal error: what: p" */
+void grt__heap_bad_free(const char *what, const void *p) GRT_NORETURN;
+
+/* ---- reserve.c ---- */
+
+void *grt__reserve_alloc(size_t n, size_t align);
+void grt__reserve_free(struct span *s, void *p);
+size_t grt__reserve_size(const struct span *s);
+
+#endif

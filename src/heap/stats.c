@@ -1,0 +1,76 @@
+#include "heap/cache.h"
+#include "heap/central.h"
+#include "os/os.h"
+#include <string.h>
+
+#define h grt__mheap
+
+static void add_span(struct grt_heap_stats *st, const struct span *s)
+{
+	size_t bytes = (size_t)s->npages << PAGE_SHIFT;
+	switch (s->state) {
+	case SPAN_SMALL: {
+		struct grt_heap_class_stats *k = &st->by_class[s->spanclass >> 1];
+		k->spans++;
+		k->bytes += bytes;
+		k->mallocs += s->allocs - s->current;
+		k->frees += s->frees + REMOTE_COUNT(grt_load_relaxed(&s->remote));
+		st->inuse += bytes;
+		break;
+	}
+	case SPAN_LARGE:
+		st->nlarge++;
+		st->large += bytes;
+		st->inuse += bytes;
+		break;
+	case SPAN_KEPT:
+		st->idle += bytes;
+		break;
+	default:
+		break;
+	}
+}
+
+static void add_classes(struct grt_heap_stats *st)
+{
+	for (unsigned i = 1; i < GRT_CLASSES; i++) {
+		struct grt_heap_class_stats *k = &st->by_class[i];
+		k->size = grt__class[i].size;
+		k->mallocs += h.class_allocs[i];
+		k->frees += h.class_frees[i];
+		st->mallocs += k->mallocs;
+		st->frees += k->frees;
+		st->total_alloc += k->mallocs * k->size;
+		st->alloc += (size_t)(k->mallocs - k->frees) * k->size;
+	}
+}
+
+void grt__heap_stats(struct grt_heap_stats *st)
+{
+	memset(st, 0, sizeof *st);
+	while (!heap_lock(&h.lock))
+		grt__os_pause(20);
+	for (uint32_t i = 0; i < h.narenas; i++) {
+		const struct arena *a = h.arenas[i];
+		for (size_t page = HEADER_PAGES; page < a->open;) {
+			const struct span *s = &a->spans[page];
+			add_span(st, s);
+			page += s->npages ? s->npages : 1;
+		}
+	}
+	add_classes(st);
+	st->arenas = h.narenas;
+	st->nhuge = h.nhuge;
+	st->huge = h.huge_bytes;
+	st->nlarge += h.nhuge;
+	st->large += h.huge_bytes;
+	st->inuse += h.huge_bytes;
+	st->alloc += st->large;
+	st->idle += h.free_pages << PAGE_SHIFT;
+	st->released = h.untouched_pages << PAGE_SHIFT;
+	st->sys = h.sys;
+	st->peak_sys = h.peak_sys;
+	st->meta = h.meta;
+	grt__caches_stats_locked(st);
+	grt_unlock(&h.lock);
+}

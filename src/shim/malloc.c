@@ -1,0 +1,399 @@
+#include "shim/malloc.h"
+#include "heap/modes.h"
+#include "heap/scavenge.h"
+#include "observe/knobs.h"
+#include "os/os.h"
+#include "shim/shim.h"
+#include <malloc.h>
+#include <string.h>
+
+extern void *__libc_stack_end; /* ld.so's: argc and what follows it */
+
+#define SMALL_ZERO 128 /* bytes that are cleared in place */
+
+/* ---- whose cache ---- */
+
+static pthread_key_t end_key;
+static uint32_t end_key_state; /* atomic: 0 not made, 1 being made, 2 made, 3 there is none */
+
+/* A foreign thread ends. Whatever it still allocates and frees goes to and from the reserve. */
+static void thread_ends(void *arg)
+{
+	struct grt_tls *t = &grt__self;
+	(void)arg;
+	if (t->g || !t->mcache)
+		return;
+	t->crit = 1;
+	struct mcache *c = t->mcache;
+	t->mcache = NULL;
+	t->heap_ended = 1;
+	grt__cache_put(c);
+	t->crit = 0;
+}
+
+/* crit is set, so that what libc allocates here comes from the reserve. The first thread's needs no end. */
+static void watch_end(void *cache)
+{
+	if (grt__sys_gettid() == grt__sys_getpid())
+		return;
+	if (grt_load_acquire(&end_key_state) == 0 && grt_cas(&end_key_state, 0, 1))
+		grt_store_release(&end_key_state, pthread_key_create(&end_key, thread_ends) ? 3 : 2);
+	if (grt_load_acquire(&end_key_state) == 2)
+		pthread_setspecific(end_key, cache);
+}
+
+/*
+ * The modes of the heap hold from its first block on, which may be needed before there is any constructor, and before libc knows the
+ * environment: the loader knows where the kernel put it.
+ */
+static void set_modes(void)
+{
+	static uint32_t done; /* atomic */
+	if (grt_likely(grt_load_relaxed(&done)) || grt_xchg_acqrel(&done, 1))
+		return;
+	char **args = __libc_stack_end;
+	long n = *(long *)args;
+	grt__knobs_parse(args + 1 + n + 1);
+	const struct grt_knobs *k = &grt__knobs;
+	grt__heap_modes = (k->hardened ? HEAP_HARDENED : 0) | (k->zerofree ? HEAP_ZERO_FREE : 0) |
+	                  (k->efence ? HEAP_EFENCE : 0) | (k->allocfreetrace ? HEAP_TRACE : 0);
+	grt__heap_limit = k->memlimit;
+}
+
+/* The cache of a caller that grt__self.mcache does not tell; crit is set then, and leave ends it. NULL: the reserve. */
+static struct mcache *enter_slow(void)
+{
+	struct grt_tls *t = &grt__self;
+	if (t->crit || t->in_block || t->in_vfork || t->heap_ended)
+		return NULL;
+	if (t->g) {
+		struct p *pp = grt__enter()->p;
+		if (!pp->mcache && !(pp->mcache = grt__cache_get(pp->is_own))) {
+			grt__leave();
+			return NULL;
+		}
+		grt_store_relaxed(&t->mcache, pp->mcache);
+		return pp->mcache;
+	}
+	t->crit = 1;
+	set_modes();
+	if (!t->mcache && (t->mcache = grt__cache_get(true)))
+		watch_end(t->mcache);
+	if (!t->mcache)
+		t->crit = 0;
+	return t->mcache;
+}
+
+/* For what is not worth a fast path of its own. */
+static struct mcache *enter(void)
+{
+	struct grt_tls *t = &grt__self;
+	if (grt_likely(!t->crit)) {
+		t->crit = 1;
+		grt_barrier(); /* pairs with sysmon's membarrier, as in grt__enter */
+		struct mcache *c = grt_load_relaxed(&t->mcache);
+		if (grt_likely(c))
+			return c;
+		t->crit = 0;
+	}
+	return enter_slow();
+}
+
+static void leave(void)
+{
+	grt_barrier();
+	grt__self.crit = 0;
+	grt_barrier(); /* as in grt__leave */
+	if (grt_unlikely(grt__self.attention))
+		grt__leave_slow(true);
+}
+
+static GRT_COLD_FN void *no_memory(void)
+{
+	errno = ENOMEM;
+	return NULL;
+}
+
+/* ---- allocation ---- */
+
+/* Every kind of it, with the cache or without. */
+#define ALLOCATE(call, reserve)                                                                                        \
+	({                                                                                                                 \
+		void *allocated;                                                                                               \
+		struct mcache *c = enter();                                                                                    \
+		if (grt_likely(c)) {                                                                                           \
+			allocated = (call);                                                                                        \
+			leave();                                                                                                   \
+		} else {                                                                                                       \
+			allocated = (reserve);                                                                                     \
+		}                                                                                                              \
+		grt_likely(allocated) ? allocated : no_memory();                                                               \
+	})
+
+static GRT_NOINLINE void *alloc_slow(size_t n)
+{
+	if (n > PTRDIFF_MAX)
+		return no_memory();
+	return ALLOCATE(grt__heap_modes ? grt__modes_alloc(c, n, 16, false) : grt__cache_alloc_slow(c, n),
+	                grt__reserve_alloc(n, 16));
+}
+
+static GRT_NOINLINE void *leave_with(void *p)
+{
+	grt__leave_slow(true);
+	return p;
+}
+
+/* Every other case is a tail call, so that this needs no stack. */
+GRT_ALWAYS_INLINE void *alloc(size_t n)
+{
+	struct grt_tls *t = &grt__self;
+	if (grt_unlikely(n > GRT_CLASS_MAX) || grt_unlikely(t->crit))
+		return alloc_slow(n);
+	t->crit = 1;
+	grt_barrier(); /* pairs with sysmon's membarrier, as in grt__enter */
+	struct mcache *c = grt_load_relaxed(&t->mcache);
+	void *p = grt_likely(c) ? cache_alloc_fast(c, n) : NULL;
+	grt_barrier();
+	t->crit = 0;
+	grt_barrier(); /* as in grt__leave */
+	if (grt_unlikely(!p))
+		return alloc_slow(n);
+	if (grt_unlikely(t->attention))
+		return leave_with(p);
+	return p;
+}
+
+GRT_ALWAYS_INLINE void *clear(void *p, size_t n)
+{
+	if (!p)
+		return NULL;
+	if (n > SMALL_ZERO)
+		return memset(p, 0, n);
+	/* Whole 16 bytes, which a slot is made of: from the beginning and from the end, overlapping in between, so that few lengths are told
+	 * apart. */
+	typedef long long two __attribute__((vector_size(16), may_alias));
+	char *at = p;
+	size_t last = n ? (n - 1) & ~15ul : 0;
+	two zero = {0, 0};
+	*(two *)at = zero;
+	*(two *)(at + last) = zero;
+	if (last > 16) {
+		*(two *)(at + 16) = zero;
+		*(two *)(at + last - 16) = zero;
+		if (last > 48) {
+			*(two *)(at + 32) = *(two *)(at + 48) = zero;
+			*(two *)(at + last - 32) = *(two *)(at + last - 48) = zero;
+		}
+	}
+	return p;
+}
+
+static GRT_NOINLINE void *zero_slow(size_t n)
+{
+	return ALLOCATE(grt__heap_modes ? grt__modes_alloc(c, n, 16, true) : grt__cache_large(c, n, 1, true),
+	                grt__reserve_alloc(n, 16));
+}
+
+GRT_ALWAYS_INLINE void *alloc_zero(size_t count, size_t size)
+{
+	size_t n;
+	if (grt_unlikely(__builtin_mul_overflow(count, size, &n)) || grt_unlikely(n > PTRDIFF_MAX))
+		return no_memory();
+	if (grt_unlikely(n > GRT_CLASS_MAX) || grt_unlikely(grt__heap_modes))
+		return zero_slow(n);
+	return clear(alloc(n), n);
+}
+
+static void *alloc_aligned(size_t align, size_t n)
+{
+	if (n > PTRDIFF_MAX - align)
+		return no_memory();
+	return ALLOCATE(grt__heap_modes ? grt__modes_alloc(c, n, align, false) : grt__cache_aligned(c, n, align),
+	                grt__reserve_alloc(n, align));
+}
+
+static GRT_NOINLINE void free_slow(void *p)
+{
+	if (!p)
+		return;
+	struct mcache *c = enter();
+	if (grt_unlikely(grt__heap_modes))
+		grt__modes_free(c, p);
+	else
+		grt__cache_free_slow(c, span_of(p), p);
+	if (c)
+		leave();
+}
+
+GRT_ALWAYS_INLINE void give_back(void *p)
+{
+	struct grt_tls *t = &grt__self;
+	struct span *s = span_of(p); /* NULL for NULL */
+	if (grt_unlikely(!s) || grt_unlikely(t->crit)) {
+		free_slow(p);
+		return;
+	}
+	t->crit = 1;
+	grt_barrier(); /* as in alloc */
+	struct mcache *c = grt_load_relaxed(&t->mcache);
+	bool done = cache_free_fast(c, s, p); /* no span with slots in use has the owner NULL */
+	grt_barrier();
+	t->crit = 0;
+	grt_barrier();
+	if (grt_unlikely(!done))
+		free_slow(p);
+	else if (grt_unlikely(t->attention))
+		grt__leave_slow(true);
+}
+
+static GRT_NOINLINE void *resize_in_reserve(void *p, size_t n)
+{
+	size_t have = malloc_usable_size(p);
+	void *to = grt__reserve_alloc(n, 16);
+	if (!to)
+		return NULL;
+	memcpy(to, p, have < n ? have : n);
+	free_slow(p);
+	return to;
+}
+
+static void *resize(void *p, size_t n)
+{
+	if (!p)
+		return alloc(n);
+	if (!n) {
+		give_back(p);
+		return NULL;
+	}
+	if (n > PTRDIFF_MAX)
+		return no_memory();
+	return ALLOCATE(grt__heap_modes ? grt__modes_realloc(c, p, n) : grt__cache_realloc(c, p, n),
+	                resize_in_reserve(p, n));
+}
+
+/* ---- the names ---- */
+
+GRT_EXPORT void *malloc(size_t n)
+{
+	return alloc(n);
+}
+GRT_ALIAS(__libc_malloc, malloc);
+
+GRT_EXPORT void free(void *p)
+{
+	give_back(p);
+}
+GRT_ALIAS(__libc_free, free);
+GRT_ALIAS(cfree, free);
+
+GRT_EXPORT void *calloc(size_t count, size_t size)
+{
+	return alloc_zero(count, size);
+}
+GRT_ALIAS(__libc_calloc, calloc);
+
+GRT_EXPORT void *realloc(void *p, size_t n)
+{
+	return resize(p, n);
+}
+GRT_ALIAS(__libc_realloc, realloc);
+
+GRT_EXPORT void *reallocarray(void *p, size_t count, size_t size)
+{
+	size_t n;
+	if (__builtin_mul_overflow(count, size, &n))
+		return no_memory();
+	return resize(p, n);
+}
+
+/* As glibc: an alignment that is no power of two is rounded up to one. */
+GRT_EXPORT void *memalign(size_t align, size_t n)
+{
+	if (align > PTRDIFF_MAX / 2 + 1ul) {
+		errno = EINVAL;
+		return NULL;
+	}
+	if (align < 16)
+		align = 16;
+	if (align & (align - 1))
+		align = 1ul << (64 - __builtin_clzl(align));
+	return alloc_aligned(align, n);
+}
+GRT_ALIAS(__libc_memalign, memalign);
+
+GRT_EXPORT void *aligned_alloc(size_t align, size_t n)
+{
+	return memalign(align, n);
+}
+
+GRT_EXPORT int posix_memalign(void **p, size_t align, size_t n)
+{
+	if (align < sizeof(void *) || align & (align - 1) || align > PTRDIFF_MAX / 2 + 1ul)
+		return EINVAL;
+	int saved = errno;
+	void *got = alloc_aligned(align < 16 ? 16 : align, n);
+	errno = saved;
+	if (!got)
+		return ENOMEM;
+	*p = got;
+	return 0;
+}
+
+GRT_EXPORT void *valloc(size_t n)
+{
+	return alloc_aligned(4096, n);
+}
+GRT_ALIAS(__libc_valloc, valloc);
+
+GRT_EXPORT void *pvalloc(size_t n)
+{
+	if (n > PTRDIFF_MAX - 4096)
+		return no_memory();
+	return alloc_aligned(4096, (n + 4095) & ~4095ul);
+}
+GRT_ALIAS(__libc_pvalloc, pvalloc);
+
+GRT_EXPORT size_t malloc_usable_size(void *p)
+{
+	if (!p)
+		return 0;
+	return grt_unlikely(grt__heap_modes) ? grt__modes_size(p) : grt__heap_size(p);
+}
+
+extern void free_sized(void *p, size_t n); /* C23; of no header yet */
+extern void free_aligned_sized(void *p, size_t align, size_t n);
+
+GRT_EXPORT void free_sized(void *p, size_t n)
+{
+	(void)n;
+	give_back(p);
+}
+
+GRT_EXPORT void free_aligned_sized(void *p, size_t align, size_t n)
+{
+	(void)align;
+	(void)n;
+	give_back(p);
+}
+
+void *grt__malloc(size_t n)
+{
+	return alloc(n);
+}
+
+void *grt__memalign(size_t align, size_t n)
+{
+	return alloc_aligned(align < 16 ? 16 : align, n);
+}
+
+void grt__free(void *p)
+{
+	give_back(p);
+}
+
+void grt__free_sized(void *p, size_t n)
+{
+	(void)n;
+	give_back(p);
+}
