@@ -206,6 +206,7 @@ __attribute__((constructor)) static void on_load(int argc, char **argv, char **e
 {
 	(void)argc;
 	(void)argv;
-	grt__knobs_parse(envp);
+	if (!grt__knobs.parsed) /* by the first malloc */
+		grt__knobs_parse(envp);
 	pthread_atfork(grt__fork_prepare, grt__fork_parent, grt__fork_child);
 }

@@ -116,11 +116,7 @@ static void give_back(struct span *s, void *p)
 	if (grt_likely(!(old & REMOTE_NOTIFY)))
 		return;
 	/* We have cleared it, so nobody else touches inbox_next, and the span stays full, and its home's, until that has read its inbox. */
-	struct mcache *home = grt_load_relaxed(&s->home);
-	struct span *head = grt_load_relaxed(&home->inbox);
-	do
-		s->inbox_next = head;
-	while (!__atomic_compare_exchange_n(&home->inbox, &head, s, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
+	span_push(&grt_load_relaxed(&s->home)->inbox, s);
 }
 
 /* ---- a cache's spans: its lock held ---- */
@@ -137,6 +133,16 @@ static void retire_locked(struct mcache *c, struct span *s)
 		put_back_locked(c, s);
 }
 
+/* s, in no queue, goes where what others have freed in it leads it. */
+static void settle_locked(struct mcache *c, struct span *s)
+{
+	grt__span_drain(s);
+	if (s->frees == s->allocs)
+		retire_locked(c, s);
+	else
+		put_back_locked(c, s);
+}
+
 static void read_inbox_locked(struct mcache *c)
 {
 	if (grt_likely(!grt_load_relaxed(&c->inbox)))
@@ -145,12 +151,23 @@ static void read_inbox_locked(struct mcache *c)
 	for (; s; s = next) {
 		next = s->inbox_next;
 		set_owner(s, c, 0);
-		grt__span_drain(s);
-		if (s->frees == s->allocs)
-			retire_locked(c, s);
-		else
-			put_back_locked(c, s);
+		settle_locked(c, s);
 	}
+}
+
+static void make_current_locked(struct mcache *c, struct span *s)
+{
+	s->allocs++; /* never found empty by free: see struct span */
+	s->current = 1;
+	c->current[s->spanclass] = s;
+	grt_store_relaxed(&c->holds, 1);
+}
+
+static void end_current_locked(struct mcache *c, struct span *s)
+{
+	s->allocs--;
+	s->current = 0;
+	c->current[s->spanclass] = &grt__span_none;
 }
 
 /* The current span has no free slots: it leaves. False: it has some after all. */
@@ -162,18 +179,8 @@ static bool leave_full_locked(struct mcache *c, struct span *s)
 		set_owner(s, c, 0);
 		return false;
 	}
-	s->allocs--;
-	s->current = 0;
-	c->current[s->spanclass] = &grt__span_none;
+	end_current_locked(c, s);
 	return true;
-}
-
-static void make_current_locked(struct mcache *c, struct span *s)
-{
-	s->allocs++; /* never found empty by free: see struct span */
-	s->current = 1;
-	c->current[s->spanclass] = s;
-	grt_store_relaxed(&c->holds, 1);
 }
 
 /* Before new pages are asked for: a few of the spans in queues may have become wholly free by others' frees. */
@@ -185,16 +192,12 @@ static void collect_locked(struct mcache *c)
 		for (uint32_t n = q->n < COLLECT ? q->n : COLLECT; n && q->n > 1; n--, looked++) {
 			struct span *s = q->head;
 			grt__queue_out(q, s);
-			grt__span_drain(s);
-			if (s->frees == s->allocs)
-				retire_locked(c, s);
-			else
-				put_back_locked(c, s);
+			settle_locked(c, s);
 		}
 	}
 }
 
-static struct span *fresh_span(struct mcache *c, unsigned spanclass)
+static struct span *fresh_span(unsigned spanclass)
 {
 	const struct grt_class *k = &grt__class[spanclass >> 1];
 	struct span *s;
@@ -208,8 +211,6 @@ static struct span *fresh_span(struct mcache *c, unsigned spanclass)
 	s->spanclass = (uint8_t)spanclass;
 	s->size = k->size;
 	s->nslots = (uint32_t)((pages << PAGE_SHIFT) / k->size);
-	grt_store_relaxed(&s->home, c);
-	set_owner(s, c, 0);
 	s->state = SPAN_SMALL;
 	return s;
 }
@@ -224,12 +225,13 @@ static bool next_current_locked(struct mcache *c, unsigned spanclass)
 	struct span_queue *q = &c->queue[spanclass];
 	if ((s = q->head)) {
 		grt__queue_out(q, s);
-	} else if (!(s = grt__central_get(spanclass, c))) {
+	} else if (!(s = grt__central_get(spanclass))) {
 		collect_locked(c);
-		s = fresh_span(c, spanclass);
+		s = fresh_span(spanclass);
 	}
 	if (!s)
 		return false;
+	grt_store_relaxed(&s->home, c);
 	set_owner(s, c, 0);
 	make_current_locked(c, s);
 	return true;
@@ -282,13 +284,11 @@ static void next_sample(struct mcache *c)
 	uint64_t mantissa = zeros == 63 ? 0 : u << (zeros + 1) >> 32;                        /* of 2^32: 0 to 1 */
 	uint64_t log2 = mantissa + (mantissa * (0x100000000ull - mantissa) >> 32) * 11 / 32; /* log2(1 + m), nearly */
 	uint64_t minus_log2 = ((uint64_t)(zeros + 1) << 32) - log2;
-	c->sample_started = (int64_t)((minus_log2 >> 13) * 363409 >> 19) + 1; /* ln 2 * 2^19 = 363409 */
-	c->sample = c->sample_started;
+	c->sample = (int64_t)((minus_log2 >> 13) * 363409 >> 19) + 1; /* ln 2 * 2^19 = 363409 */
 }
 
 static void *sampled(struct mcache *c, void *p, size_t n)
 {
-	c->sampled += (uint64_t)(c->sample_started - c->sample);
 	next_sample(c);
 	if (grt__heap_sample_hook)
 		grt__heap_sample_hook(p, n);
@@ -388,10 +388,8 @@ static void free_large(struct mcache *c, struct span *s)
 		return;
 	}
 	c->large_frees++;
-	c->large_free_bytes += bytes;
 	if (bytes <= KEEP_LARGE && c->kept_bytes + bytes <= KEEP_BYTES) {
 		s->state = SPAN_KEPT;
-		s->freed_at = grt_load_relaxed(&grt__heap_epoch);
 		s->next = c->kept[s->bin];
 		c->kept[s->bin] = s;
 		c->kept_bytes += bytes;
@@ -480,10 +478,8 @@ void grt__cache_free_slow(struct mcache *c, struct span *s, void *p)
 	if (!s) {
 		if (!(s = grt__huge_of(p)))
 			grt__heap_bad_free("free of a pointer that malloc did not return", p);
-		if (c) {
+		if (c)
 			c->large_frees++;
-			c->large_free_bytes += s->bytes;
-		}
 		if (!c || !grt__huge_free(s))
 			grt__pages_defer(s);
 		return;
@@ -518,11 +514,10 @@ size_t grt__heap_size(const void *p)
 	}
 	switch (s->state) {
 	case SPAN_SMALL:
+	case SPAN_RESERVE:
 		return s->size;
 	case SPAN_LARGE:
 		return (size_t)s->npages << PAGE_SHIFT;
-	case SPAN_RESERVE:
-		return grt__reserve_size(s);
 	default:
 		return 0;
 	}
@@ -568,7 +563,6 @@ static bool resize_large(struct mcache *c, struct span *s, size_t n)
 		grt__pages_shrink(s, npages);
 	c->large_allocs++, c->large_frees++; /* as if it were another */
 	c->large_alloc_bytes += (size_t)s->npages << PAGE_SHIFT;
-	c->large_free_bytes += was << PAGE_SHIFT;
 	if (s->npages == npages)
 		s->bin = (uint8_t)bin;
 	s->zero = 0;
@@ -588,7 +582,6 @@ void *grt__cache_realloc(struct mcache *c, void *p, size_t n)
 		if (!now)
 			return n <= was ? p : move(c, p, was, n);
 		c->large_alloc_bytes += now->bytes;
-		c->large_free_bytes += was;
 		return now->base;
 	}
 	size_t have = grt__heap_size(p);
@@ -636,7 +629,7 @@ struct mcache *grt__cache_get(bool foreign)
 		c->all_next = all_caches;
 		grt_store_release(&all_caches, c); /* pairs with the walkers' loads */
 		grt__mheap.meta += sizeof *c;
-		grt__mheap.sys += sizeof *c;
+		grt__count_sys_locked(sizeof *c);
 	}
 	if (c) {
 		c->foreign = foreign;
@@ -672,9 +665,7 @@ void grt__cache_flush(struct mcache *c)
 		struct span *s = c->current[i];
 		if (s != &grt__span_none &&
 		    (is_slot(s->free) || s->nfresh < s->nslots || grt__span_drain(s) || !leave_full_locked(c, s))) {
-			s->allocs--;
-			s->current = 0;
-			c->current[i] = &grt__span_none;
+			end_current_locked(c, s);
 			flush_span_locked(c, s);
 		}
 		for (uint32_t n = c->queue[i].n; n && (s = c->queue[i].head); n--) {
@@ -735,7 +726,7 @@ void grt__heap_fork_prepare(void)
 	grt__heap_lock_for_fork(&grt__mheap.lock);
 }
 
-static void open_all(void)
+void grt__heap_fork_parent(void)
 {
 	grt_store_release(&grt__mheap.lock.word, 0);
 	grt__central_fork(false);
@@ -745,14 +736,9 @@ static void open_all(void)
 	grt__pages_deferred();
 }
 
-void grt__heap_fork_parent(void)
-{
-	open_all();
-}
-
 void grt__heap_fork_child(const struct mcache *mine)
 {
-	open_all();
+	grt__heap_fork_parent(); /* opens all, here too */
 	pool = NULL;
 	for (struct mcache *c = all_caches; c; c = c->all_next)
 		if (c != mine && (c->foreign || !c->owned))

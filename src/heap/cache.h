@@ -23,11 +23,9 @@ struct mcache {
 	struct span_queue queue[SPAN_CLASSES]; /* spans with free slots, not current */
 	struct span *kept[LARGE_BINS];         /* freed large spans, last in, first out; no lock */
 	size_t kept_bytes;
-	uint64_t rand;          /* not 0 */
-	unsigned look_class;    /* where collect() goes on */
-	int64_t sample_started; /* sample when it was last set */
-	uint64_t sampled;       /* bytes counted in periods before that */
-	uint64_t large_allocs, large_frees, large_alloc_bytes, large_free_bytes;
+	uint64_t rand;       /* not 0 */
+	unsigned look_class; /* where collect() goes on */
+	uint64_t large_allocs, large_frees, large_alloc_bytes;
 	struct mcache *all_next;  /* all caches; constant */
 	struct mcache *pool_next; /* without an owner; mheap's lock */
 	uint8_t foreign;          /* of a thread, not of a P */

@@ -3,15 +3,7 @@
 static struct central {
 	GRT_ALIGNED(GRT_CACHE_LINE) struct grt_lock lock;
 	struct span_queue queue;
-} central[SPAN_CLASSES];
-
-#if GRT_DEBUG >= 1
-__attribute__((constructor)) static void init(void)
-{
-	for (unsigned i = 0; i < SPAN_CLASSES; i++)
-		central[i].lock.rank = GRT_RANK_CENTRAL;
-}
-#endif
+} central[SPAN_CLASSES] = {[0 ... SPAN_CLASSES - 1] = {.lock = GRT_LOCK_INIT(GRT_RANK_CENTRAL)}};
 
 void grt__queue_put(struct span_queue *q, struct span *s)
 {
@@ -31,16 +23,14 @@ void grt__queue_out(struct span_queue *q, struct span *s)
 	s->queued = 0;
 }
 
-struct span *grt__central_get(unsigned spanclass, struct mcache *c)
+struct span *grt__central_get(unsigned spanclass)
 {
 	struct central *ce = &central[spanclass];
 	if (!grt_load_relaxed(&ce->queue.head) || !heap_lock(&ce->lock))
 		return NULL;
 	struct span *s = ce->queue.head;
-	if (s) {
+	if (s)
 		grt__queue_out(&ce->queue, s);
-		grt_store_relaxed(&s->home, c);
-	}
 	grt_unlock(&ce->lock);
 	return s;
 }

@@ -13,8 +13,8 @@
 void grt__queue_put(struct span_queue *q, struct span *s); /* at the end */
 void grt__queue_out(struct span_queue *q, struct span *s);
 
-/* A span with free slots, whose owner the caller makes c; or NULL. */
-struct span *grt__central_get(unsigned spanclass, struct mcache *c);
+/* A span with free slots, or NULL. The caller makes it its own. */
+struct span *grt__central_get(unsigned spanclass);
 /* From its owner: in no queue, not full, REMOTE_NOTIFY not set. False: not now (fork). */
 bool grt__central_put(struct span *s);
 /* Spans that became wholly free here go back to mheap. */

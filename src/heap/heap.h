@@ -9,7 +9,7 @@
  *   mcache   owns spans, one current for each span class, and hands out their slots. Of a P, or of a thread without one. (cache.c)
  *
  * malloc of a small size, with a cache of its own: class by table; take the first of the current span's free slots. Costs: no
- * atomic operation, no shared line. When there are none (grt__cache_refill): 1. what others freed in this span, one exchange;
+ * atomic operation, no shared line. When there are none (grt__cache_alloc_slow): 1. what others freed in this span, one exchange;
  * 2. slots never used yet, a page of them at a time, so that memory is touched only when wanted; 3. another span of the cache's own;
  * 4. one from central; 5. a fresh one from mheap.
  * free: address to arena to span, two loads; if the span's owner is the caller's cache: put the slot in front of the
@@ -37,8 +37,7 @@
 #include "base/atomic.h"
 #include "base/lock.h"
 #include "base/throw.h"
-
-#define GRT_HEAP_CLASSES 68 /* class 0: no class, a run of pages */
+#include "heap/sizeclass.h"
 
 struct grt_heap_class_stats {
 	size_t size;             /* bytes of a slot */
@@ -57,11 +56,11 @@ struct grt_heap_stats {
 	size_t released; /* of idle, given back to the kernel */
 	size_t alloc;    /* in objects that live, slots whole */
 	uint64_t mallocs, frees;
-	uint64_t total_alloc;  /* ever allocated */
-	size_t nlarge, large;  /* living objects over 32 KiB: how many, bytes */
-	size_t nhuge, huge;    /* of those, the ones with a mapping of their own */
-	size_t arenas, caches; /* how many */
-	struct grt_heap_class_stats by_class[GRT_HEAP_CLASSES];
+	uint64_t total_alloc;                              /* ever allocated */
+	size_t nlarge, large;                              /* living objects over 32 KiB: how many, bytes */
+	size_t nhuge, huge;                                /* of those, the ones with a mapping of their own */
+	size_t arenas, caches;                             /* how many */
+	struct grt_heap_class_stats by_class[GRT_CLASSES]; /* class 0: none, a run of pages */
 };
 
 /* Any thread; takes locks of the heap, so not in a handler. */

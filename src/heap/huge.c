@@ -27,21 +27,12 @@ static size_t mapping_size(size_t bytes)
 	return (bytes + 4095) & ~4095ul;
 }
 
-/* Address space; NULL: none. */
+/* NULL: none, or more than there can be. */
 static char *map_aligned(size_t bytes, size_t align, int prot)
 {
 	if (bytes > (1ul << ADDRESS_BITS) || align > (1ul << ADDRESS_BITS))
 		return NULL;
-	size_t total = bytes + align - 4096;
-	long p = grt__sys_mmap(NULL, total, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (grt__sys_failed(p))
-		return NULL;
-	char *lo = (char *)p, *hi = lo + total, *base = (char *)(((uintptr_t)lo + align - 1) & ~(align - 1));
-	if (base > lo)
-		grt__sys_munmap(lo, (size_t)(base - lo));
-	if (hi > base + bytes)
-		grt__sys_munmap(base + bytes, (size_t)(hi - base - bytes));
-	return base;
+	return grt__map_aligned(bytes, align, prot, 0);
 }
 
 static void root_set(const char *base, struct span *s)
@@ -58,9 +49,7 @@ static void list_in_locked(struct span *s)
 	h.huge = s;
 	h.nhuge++;
 	h.huge_bytes += s->bytes;
-	h.sys += s->bytes;
-	if (h.sys > h.peak_sys)
-		h.peak_sys = h.sys;
+	grt__count_sys_locked(s->bytes);
 	root_set(s->base, s);
 }
 

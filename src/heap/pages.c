@@ -172,26 +172,34 @@ static void put_run_locked(struct arena *a, size_t first, size_t n, int64_t free
 
 /* ---- arenas ---- */
 
-/* Address space at a multiple of an arena's size, as much as there is; NULL: none. */
+char *grt__map_aligned(size_t bytes, size_t align, int prot, int flags)
+{
+	size_t total = bytes + align - 4096;
+	long p = grt__sys_mmap(NULL, total, prot, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+	if (grt__sys_failed(p))
+		return NULL;
+	char *lo = (char *)p, *hi = lo + total, *base = (char *)(((uintptr_t)lo + align - 1) & ~(align - 1));
+	if (base > lo)
+		grt__sys_munmap(lo, (size_t)(base - lo));
+	if (hi > base + bytes)
+		grt__sys_munmap(base + bytes, (size_t)(hi - base - bytes));
+	return base;
+}
+
+/* Address space for an arena, as much of it as there is; NULL: none. */
 static char *reserve_arena(size_t *bytes)
 {
 	for (size_t n = ARENA; n >= 4 * HEADER_PAGES * PAGE; n /= 2) {
-		long p = grt__sys_mmap(NULL, n + ARENA - PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-		if (grt__sys_failed(p))
-			continue;
-		char *lo = (char *)p, *hi = lo + n + ARENA - PAGE;
-		char *base = (char *)(((uintptr_t)lo + ARENA - 1) & ~(ARENA - 1));
-		if (base > lo)
-			grt__sys_munmap(lo, (size_t)(base - lo));
-		if (hi > base + n)
-			grt__sys_munmap(base + n, (size_t)(hi - base - n));
-		*bytes = n;
-		return base;
+		char *base = grt__map_aligned(n, ARENA, PROT_NONE, MAP_NORESERVE);
+		if (base) {
+			*bytes = n;
+			return base;
+		}
 	}
 	return NULL;
 }
 
-static void count_sys_locked(size_t bytes)
+void grt__count_sys_locked(size_t bytes)
 {
 	h.sys += bytes;
 	if (h.sys > h.peak_sys)
@@ -215,7 +223,7 @@ static struct arena *new_arena_locked(void)
 	a->npages = (uint32_t)(bytes >> PAGE_SHIFT);
 	a->open = HEADER_PAGES;
 	h.arenas[h.narenas++] = a;
-	count_sys_locked(header);
+	grt__count_sys_locked(header);
 	h.meta += header;
 	grt_store_release(&grt__heap_root[(uintptr_t)a >> ARENA_SHIFT], (uintptr_t)a + ROOT_ARENA);
 	return a;
@@ -230,7 +238,7 @@ static bool open_pages_locked(struct arena *a, size_t n)
 		return false;
 	size_t first = a->open;
 	a->open += (uint32_t)n;
-	count_sys_locked(n << PAGE_SHIFT);
+	grt__count_sys_locked(n << PAGE_SHIFT);
 	set_untouched(a, first, n, true);
 	h.untouched_pages += n;
 	put_run_locked(a, first, n, 0);
@@ -261,17 +269,17 @@ static bool over_limit_locked(size_t n)
 
 /* ---- */
 
-static void mark_used_locked(struct arena *a, size_t first, size_t n)
+/* Pages of a free run become those of the span that begins at page `of`. True: they are zero. */
+static bool claim_locked(struct arena *a, size_t first, size_t n, size_t of)
 {
-	struct span *s = &a->spans[first];
 	size_t untouched = count_untouched(a, first, n);
-	s->zero = untouched == n;
 	if (untouched) {
 		h.untouched_pages -= untouched;
 		set_untouched(a, first, n, false);
 	}
 	for (size_t i = first; i < first + n; i++)
-		a->map[i] = (uint16_t)first;
+		a->map[i] = (uint16_t)of;
+	return untouched == n;
 }
 
 enum span_got grt__pages_alloc(size_t npages, size_t align, struct span **got)
@@ -313,7 +321,7 @@ enum span_got grt__pages_alloc(size_t npages, size_t align, struct span **got)
 	s->free = s->base + 1;
 	s->allocs = s->frees = 0;
 	s->queued = s->current = s->guarded = 0;
-	mark_used_locked(a, at, npages);
+	s->zero = claim_locked(a, at, npages, at);
 	if (at > first)
 		put_run_locked(a, first, at - first, freed_at);
 	if (at + npages < end)
@@ -371,12 +379,7 @@ bool grt__pages_grow(struct span *s, size_t npages)
 		treap_remove_locked(run);
 		run->state = SPAN_NONE;
 		int64_t freed_at = run->freed_at;
-		size_t untouched = count_untouched(a, end, more);
-		h.untouched_pages -= untouched;
-		if (untouched)
-			set_untouched(a, end, more, false);
-		for (size_t i = end; i < end + more; i++)
-			a->map[i] = (uint16_t)first;
+		claim_locked(a, end, more, first);
 		s->npages = (uint32_t)npages;
 		if (have > more)
 			put_run_locked(a, end + more, have - more, freed_at);
@@ -462,10 +465,7 @@ size_t grt__pages_scavenge(size_t keep, int64_t before, size_t most)
 
 void grt__pages_defer(struct span *s)
 {
-	struct span *head = grt_load_relaxed(&deferred);
-	do
-		s->inbox_next = head;
-	while (!__atomic_compare_exchange_n(&deferred, &head, s, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
+	span_push(&deferred, s);
 }
 
 void grt__pages_deferred(void)

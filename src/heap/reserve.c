@@ -42,15 +42,9 @@ static void *pop(unsigned k)
 
 static char *new_arena(void)
 {
-	size_t room = 2 * ARENA - PAGE;
-	long p = grt__sys_mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (grt__sys_failed(p))
+	char *base = grt__map_aligned(ARENA, ARENA, PROT_READ | PROT_WRITE, MAP_NORESERVE);
+	if (!base)
 		return NULL;
-	char *lo = (char *)p, *base = (char *)(((uintptr_t)lo + ARENA - 1) & ~(ARENA - 1));
-	if (base > lo)
-		grt__sys_munmap(lo, (size_t)(base - lo));
-	if (lo + room > base + ARENA)
-		grt__sys_munmap(base + ARENA, (size_t)(lo + room - base - ARENA));
 	struct arena *a = (struct arena *)base;
 	a->npages = a->open = ARENA_PAGES;
 	grt_store_release(&grt__heap_root[(uintptr_t)base >> ARENA_SHIFT], (uintptr_t)base + ROOT_ARENA);
@@ -118,9 +112,4 @@ void grt__reserve_free(struct span *s, void *p)
 	if ((size_t)((char *)p - s->base) % s->size)
 		grt__heap_bad_free("free of a pointer that is not the beginning of a block", p);
 	push(s->spanclass, p);
-}
-
-size_t grt__reserve_size(const struct span *s)
-{
-	return s->size;
 }

@@ -5,7 +5,6 @@
 #define GRT_HEAP_SPAN_H
 
 #include "heap/heap.h"
-#include "heap/sizeclass.h"
 
 #define PAGE_SHIFT 13
 #define PAGE ((size_t)1 << PAGE_SHIFT)
@@ -80,7 +79,7 @@ struct span {
 	uint8_t bin;                                 /* LARGE: large_bin() of it */
 	uint8_t guarded;                             /* its last page is without access, and no slots are there */
 	size_t bytes;                                /* HUGE: of the object's mapping */
-	int64_t freed_at;                            /* FREE, KEPT: since when, in ns, for the scavenger */
+	int64_t freed_at;                            /* FREE: the epoch in which it became so, for the scavenger */
 };
 _Static_assert(sizeof(struct span) == 128, "two cache lines");
 
@@ -192,6 +191,17 @@ GRT_ALWAYS_INLINE bool heap_lock(struct grt_lock *l)
 	return grt_likely(grt_trylock(l)) || grt__heap_lock_slow(l);
 }
 
+/* ---- stacks of spans, linked by inbox_next: inboxes, what was put off ---- */
+
+/* Any thread. Pairs with the exchange by which the reader takes all. */
+static inline void span_push(struct span **head, struct span *s)
+{
+	struct span *first = grt_load_relaxed(head);
+	do
+		s->inbox_next = first;
+	while (!__atomic_compare_exchange_n(head, &first, s, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
+}
+
 /* ---- pages.c: mheap ---- */
 
 enum span_got { GOT_SPAN, GOT_NO_MEMORY, GOT_NO_LOCK };
@@ -222,6 +232,11 @@ void grt__pages_deferred(void);
 bool grt__pages_grow(struct span *s, size_t npages);
 /* Gives back what is beyond npages. */
 void grt__pages_shrink(struct span *s, size_t npages);
+/* Address space of `bytes`, a multiple of 4096, at a multiple of align; NULL: there is none. */
+char *grt__map_aligned(size_t bytes, size_t align, int prot, int flags);
+/* The heap has so much more of the kernel's memory. */
+void grt__count_sys_locked(size_t bytes);
+
 /* Counts the scavenger's looks; what is freed is stamped with it. Atomic: relaxed. */
 extern int64_t grt__heap_epoch;
 /* Gives memory of free runs that are free since before epoch `before` to the kernel, until `keep` bytes of it are left or `most` are
@@ -246,6 +261,5 @@ void grt__heap_bad_free(const char *what, const void *p) GRT_NORETURN;
 
 void *grt__reserve_alloc(size_t n, size_t align);
 void grt__reserve_free(struct span *s, void *p);
-size_t grt__reserve_size(const struct span *s);
 
 #endif

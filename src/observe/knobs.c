@@ -146,6 +146,7 @@ void grt__knobs_parse(char *const *envp)
 	};
 	memset(&grt__knobs, 0, sizeof grt__knobs);
 	grt__knobs.memlimit = SIZE_MAX;
+	grt__knobs.parsed = true;
 	grt__knobs.traceback = KNOB_TRACEBACK_SINGLE;
 	for (size_t i = 0; i < GRT_COUNT(vars); i++) {
 		size_t len = strlen(vars[i].name);

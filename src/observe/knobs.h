@@ -31,6 +31,7 @@ struct grt_knobs {
 	size_t memlimit;                                 /* GOMEMLIMIT in bytes; SIZE_MAX: off */
 	uint8_t traceback;                               /* enum knob_traceback */
 	uint8_t nbad;
+	bool parsed;
 	struct {
 		const char *name; /* "GOMAXPROCS", "GODEBUG: schedtrace" */
 		char value[48];

@@ -31,15 +31,21 @@ GRT_EXPORT int malloc_trim(size_t pad)
 	return grt__heap_trim(pad) > 0;
 }
 
-/* Slots that are free in spans in use; their number too. */
+/* Slots of a class that are free in spans in use. */
+static size_t free_of_class(const struct grt_heap_class_stats *cs)
+{
+	return cs->size ? minus(cs->bytes / cs->size, cs->mallocs - cs->frees) : 0;
+}
+
+/* Of all classes, in bytes; their number too. */
 static size_t free_slots(const struct grt_heap_stats *st, size_t *count)
 {
 	size_t bytes = 0;
 
 	*count = 0;
-	for (int c = 1; c < GRT_HEAP_CLASSES; c++) {
+	for (int c = 1; c < GRT_CLASSES; c++) {
 		const struct grt_heap_class_stats *cs = &st->by_class[c];
-		size_t n = cs->size ? minus(cs->bytes / cs->size, cs->mallocs - cs->frees) : 0;
+		size_t n = free_of_class(cs);
 
 		*count += n;
 		bytes += n * cs->size;
@@ -102,7 +108,7 @@ GRT_EXPORT void malloc_stats(void)
 	        st.idle, st.released);
 	fprintf(stderr, "large objects    = %10zu\nlarge bytes      = %10zu\n", st.nlarge, st.large);
 	fprintf(stderr, "mmap regions     = %10zu\nmmap bytes       = %10zu\n", st.nhuge, st.huge);
-	for (int c = 1; c < GRT_HEAP_CLASSES; c++) {
+	for (int c = 1; c < GRT_CLASSES; c++) {
 		const struct grt_heap_class_stats *cs = &st.by_class[c];
 
 		if (cs->mallocs != 0)
@@ -128,9 +134,9 @@ GRT_EXPORT int malloc_info(int options, FILE *fp)
 	flockfile(fp);
 	fputs("<malloc version=\"1\">\n<heap nr=\"0\">\n<sizes>\n", fp);
 	size_t from = 1;
-	for (int c = 1; c < GRT_HEAP_CLASSES; c++) {
+	for (int c = 1; c < GRT_CLASSES; c++) {
 		const struct grt_heap_class_stats *cs = &st.by_class[c];
-		size_t n = cs->size ? minus(cs->bytes / cs->size, cs->mallocs - cs->frees) : 0;
+		size_t n = free_of_class(cs);
 
 		if (n > 0)
 			fprintf(fp, "  <size from=\"%zu\" to=\"%zu\" total=\"%zu\" count=\"%zu\"/>\n", from, cs->size, n * cs->size,

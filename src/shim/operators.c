@@ -118,6 +118,15 @@ static GRT_COLD_FN void throw_bad_alloc(void)
 	grt__throw("operator new: out of memory, and no C++ library to throw std::bad_alloc");
 }
 
+/* Lets the program make room, or throws. */
+static GRT_COLD_FN void ask_handler(void)
+{
+	handler_fn *handler = new_handler();
+	if (handler == NULL)
+		throw_bad_alloc();
+	handler();
+}
+
 /* The C++ library's own nothrow forms. */
 enum form { ONE, MANY, ONE_AL, MANY_AL };
 static const char *const nothrow_name[] = {"_ZnwmRKSt9nothrow_t", "_ZnamRKSt9nothrow_t",
@@ -151,10 +160,7 @@ static GRT_COLD_FN void *new_slow(size_t n)
 		void *p = all_ours_slow() ? grt__malloc(n) : RESOLVED.alloc(n ? n : 1);
 		if (p != NULL)
 			return p;
-		handler_fn *handler = new_handler();
-		if (handler == NULL)
-			throw_bad_alloc();
-		handler();
+		ask_handler();
 	}
 }
 
@@ -172,10 +178,7 @@ static GRT_COLD_FN void *new_al_slow(size_t n, size_t align)
 			p = RESOLVED.alloc_al(align, n ? (n + align - 1) & -align : align);
 		if (p != NULL)
 			return p;
-		handler_fn *handler = new_handler();
-		if (handler == NULL)
-			throw_bad_alloc();
-		handler();
+		ask_handler();
 	}
 }
 

@@ -185,13 +185,37 @@ static CHECK_UNUSED int flag_wait_bounded(int *flag, int at_least)
 	return 1;
 }
 
+/* What comes through the pipe until its end, NUL-terminated; the rest of more than size - 1 bytes is left. Closes it. */
+static CHECK_UNUSED size_t read_end(int fd, char *out, size_t size)
+{
+	size_t n = 0;
+	ssize_t got;
+	while (n + 1 < size && (got = read(fd, out + n, size - 1 - n)) != 0) {
+		if (got > 0)
+			n += (size_t)got;
+		else if (errno != EINTR)
+			break;
+	}
+	out[n] = 0;
+	close(fd);
+	return n;
+}
+
+/* The size of the address space now, in bytes. */
+static CHECK_UNUSED unsigned long address_space(void)
+{
+	char buf[128] = "";
+	FILE *f = fopen("/proc/self/statm", "r");
+	EXPECT(f && fgets(buf, sizeof buf, f));
+	fclose(f);
+	return strtoul(buf, NULL, 10) * 4096;
+}
+
 /* Runs this program again with one argument, its standard output in out (NUL-terminated).
  * Returns the wait status.  For whatever ends a process. */
 static CHECK_UNUSED int run_self(const char *mode, char *out, size_t size)
 {
 	int fds[2], status = -1;
-	size_t n = 0;
-	ssize_t got;
 	fflush(stdout);
 	EXPECT_EQ(0, pipe(fds));
 	pid_t pid = fork();
@@ -204,14 +228,7 @@ static CHECK_UNUSED int run_self(const char *mode, char *out, size_t size)
 	}
 	EXPECT(pid > 0);
 	close(fds[1]);
-	while (n + 1 < size && (got = read(fds[0], out + n, size - 1 - n)) != 0) {
-		if (got > 0)
-			n += (size_t)got;
-		else if (errno != EINTR)
-			break;
-	}
-	out[n] = 0;
-	close(fds[0]);
+	read_end(fds[0], out, size);
 	while (waitpid(pid, &status, 0) == -1 && errno == EINTR)
 		;
 	return status;

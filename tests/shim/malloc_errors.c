@@ -86,8 +86,6 @@ static int ends(const char *way)
 {
 	int fds[2], status;
 	char text[65536];
-	size_t n = 0;
-	ssize_t got;
 	EXPECT_EQ(0, pipe(fds));
 	fflush(stdout);
 	pid_t pid = fork();
@@ -99,10 +97,7 @@ static int ends(const char *way)
 		_exit(126);
 	}
 	close(fds[1]);
-	while (n < sizeof text - 1 && (got = read(fds[0], text + n, sizeof text - 1 - n)) > 0)
-		n += (size_t)got;
-	text[n] = 0;
-	close(fds[0]);
+	size_t n = read_end(fds[0], text, sizeof text);
 	status = reap(pid);
 	fputs(text, stderr);
 	return killed_by(status, SIGABRT) && n > 10 && strchr(text, '\n');

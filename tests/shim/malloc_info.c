@@ -89,8 +89,6 @@ static int stats(void)
 {
 	int fds[2];
 	char out[65536];
-	size_t n = 0;
-	ssize_t got;
 	EXPECT_EQ(0, pipe(fds));
 	pid_t pid = fork();
 	if (pid == 0) {
@@ -99,10 +97,7 @@ static int stats(void)
 		_exit(0);
 	}
 	close(fds[1]);
-	while (n < sizeof out - 1 && (got = read(fds[0], out + n, sizeof out - 1 - n)) > 0)
-		n += (size_t)got;
-	out[n] = 0;
-	close(fds[0]);
+	read_end(fds[0], out, sizeof out);
 	EXPECT(exited_with(reap(pid), 0));
 	return strstr(out, "system bytes     = ") && strstr(out, "in use bytes     = ") &&
 	       strstr(out, "Total (incl. mmap):");

@@ -14,15 +14,6 @@ struct block {
 	size_t size;
 };
 
-static unsigned long address_space(void)
-{
-	char buf[128] = "";
-	FILE *f = fopen("/proc/self/statm", "r");
-	EXPECT(f && fgets(buf, sizeof buf, f));
-	fclose(f);
-	return strtoul(buf, NULL, 10) * 4096;
-}
-
 static struct rlimit old;
 
 static void limit(void)

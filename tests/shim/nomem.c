@@ -16,16 +16,6 @@ static void *works(void *arg)
 	return arg;
 }
 
-/* The size of the address space now, in bytes. */
-static unsigned long address_space(void)
-{
-	char buf[128] = "";
-	FILE *f = fopen("/proc/self/statm", "r");
-	EXPECT(f && fgets(buf, sizeof buf, f));
-	fclose(f);
-	return strtoul(buf, NULL, 10) * 4096;
-}
-
 /* In a process of its own: the limit is on the address space, and how much of it is in use depends
  * on the machine; what matters is that creation fails with EAGAIN in the end, and works again. */
 static int as_child(void)

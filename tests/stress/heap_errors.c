@@ -6,6 +6,7 @@
  * whoever freed first: glibc misses those of other threads' (tests/shim/malloc_errors.c has what it finds).
  */
 #define _GNU_SOURCE
+#include "../shim/check.h"
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -169,8 +170,6 @@ int main(void)
 		for (int i = 0; i < N; i++) {
 			int fds[2], status = 0;
 			char text[4096];
-			size_t n = 0;
-			ssize_t got;
 			if (pipe(fds) != 0)
 				return 1;
 			pid_t pid = fork();
@@ -184,10 +183,7 @@ int main(void)
 				_exit(7);
 			}
 			close(fds[1]);
-			while (n < sizeof text - 1 && (got = read(fds[0], text + n, sizeof text - 1 - n)) > 0)
-				n += (size_t)got;
-			text[n] = 0;
-			close(fds[0]);
+			read_end(fds[0], text, sizeof text);
 			waitpid(pid, &status, 0);
 			if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGABRT || !strstr(text, "fatal error:")) {
 				printf("%s, %zu bytes: status %#x, it said: %s\n", name[way], sizes[i], status, text);

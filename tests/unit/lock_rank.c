@@ -2,7 +2,7 @@
  * The lock-rank checker: locks in the declared order pass, any other order is fatal. The fatal ones in debug builds only.
  */
 #include "base/lock.h"
-#include <check.h>
+#include "unit.h"
 #include <signal.h>
 #include <stdlib.h>
 
@@ -77,9 +77,5 @@ int main(void)
 	tcase_add_test_raise_signal(tc, trylock_against_the_order, SIGABRT);
 #endif
 	suite_add_tcase(suite, tc);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -7,7 +7,7 @@
  */
 #include "heap/cache.h"
 #include "heap/central.h"
-#include <check.h>
+#include "unit.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -164,9 +164,5 @@ int main(void)
 	tcase_add_test(c, slots);
 	tcase_add_test(c, reserve);
 	suite_add_tcase(s, c);
-	SRunner *sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	int failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed != 0;
+	return run_suite(s);
 }

@@ -5,7 +5,7 @@
  * CFLAGS: -D_GNU_SOURCE -Wl,--no-as-needed -lc
  */
 #include "observe/knobs.h"
-#include <check.h>
+#include "unit.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -169,9 +169,5 @@ int main(void)
 	tcase_add_test(tc, hostile);
 	tcase_add_test(tc, traceback_levels);
 	suite_add_tcase(s, tc);
-	SRunner *sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	int failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed != 0;
+	return run_suite(s);
 }

@@ -8,7 +8,7 @@
 #include "elf/module.h"
 #include "elf/peek.h"
 #include "elf/symbol.h"
-#include <check.h>
+#include "unit.h"
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <gelf.h>
@@ -295,9 +295,5 @@ int main(void)
 	tcase_add_test(tc, peek);
 	tcase_add_test(tc, notes);
 	suite_add_tcase(s, tc);
-	SRunner *sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	int failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed != 0;
+	return run_suite(s);
 }

@@ -12,7 +12,7 @@
 #include "observe/traceback.h"
 #include "os/os.h"
 #include "sched/proc.h"
-#include <check.h>
+#include "unit.h"
 #include <dlfcn.h>
 #include <link.h>
 #include <pthread.h>
@@ -778,9 +778,5 @@ int main(void)
 	tcase_add_test(tc, sched_hook);
 	suite_add_tcase(s, bare);
 	suite_add_tcase(s, tc);
-	SRunner *sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	int failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed != 0;
+	return run_suite(s);
 }
