@@ -11,8 +11,7 @@ void (*grt__heap_sample_hook)(void *p, size_t n);
 enum { COLLECT = 8 /* spans looked at before a new one is asked for */ };
 #define CARVE GRT_SMALL(4096u, 256u) /* bytes of slots made at a time */
 enum { MOST_CARVED = 4096 / 16 };
-#define KEEP_LARGE ((size_t)1 << 20) /* larger ones are not kept by caches */
-#define KEEP_BYTES ((size_t)8 << 20)
+#define GROWS ((size_t)16 << 10) /* bytes, from which on a block that had to move to grow is given room to do it again */
 
 static struct mcache *all_caches; /* atomic: push only */
 static struct mcache *pool;       /* mheap's lock */
@@ -35,6 +34,11 @@ static bool is_full(const struct span *s)
 }
 
 /* ---- slots ---- */
+
+static void **slot_at(const struct span *s, uint16_t at)
+{
+	return (void **)(s->base + ((size_t)at << 3));
+}
 
 bool grt__span_drain(struct span *s)
 {
@@ -79,15 +83,20 @@ static void carve_shuffled(struct mcache *c, struct span *s, char *slot, uint32_
 	}
 }
 
+static bool has_unused(const struct span *s)
+{
+	return s->fresh < s->nslots * s->size;
+}
+
 /* Slots that were never in use become free ones, in the order of their addresses. */
 static bool carve(struct mcache *c, struct span *s)
 {
-	uint32_t n = s->nslots - s->nfresh, most = CARVE / s->size;
-	if (!n)
+	if (!has_unused(s))
 		return false;
+	uint32_t n = s->nslots - s->fresh / s->size, most = CARVE / s->size;
 	if (n > most)
 		n = most ? most : 1;
-	char *slot = s->base + (size_t)s->nfresh * s->size;
+	char *slot = s->base + s->fresh;
 	if (grt_unlikely(grt__heap_modes & HEAP_HARDENED)) {
 		carve_shuffled(c, s, slot, n);
 	} else {
@@ -97,19 +106,20 @@ static bool carve(struct mcache *c, struct span *s)
 		link_set((void **)slot, s->free);
 		s->free = first;
 	}
-	s->nfresh += n;
+	s->fresh += n * s->size;
 	return true;
 }
 
-/* Any thread: a slot of a span that is not its own. */
-static void give_back(struct span *s, void *p)
+/* Any thread: n slots of a span that is not its own, by their offsets in units of 8 bytes. */
+static void give_back(struct span *s, const uint16_t *at, uint32_t n)
 {
-	void **slot = p;
-	uint64_t offset = (uint64_t)((char *)p - s->base), old = grt_load_relaxed(&s->remote);
+	for (uint32_t i = 1; i < n; i++)
+		link_set(slot_at(s, at[i]), slot_at(s, at[i - 1]));
+	uint64_t offset = (uint64_t)at[n - 1] << 3, old = grt_load_relaxed(&s->remote);
 	for (;;) {
-		link_set(slot, REMOTE_COUNT(old) ? s->base + REMOTE_OFFSET(old) : s->base + 1);
+		link_set(slot_at(s, at[0]), REMOTE_COUNT(old) ? s->base + REMOTE_OFFSET(old) : s->base + 1);
 		/* Pairs with the owner's exchange; and, where NOTIFY was set, with the stores before it was. */
-		if (grt_cas(&s->remote, old, REMOTE_WORD(offset, REMOTE_COUNT(old) + 1)))
+		if (grt_cas(&s->remote, old, REMOTE_WORD(offset, REMOTE_COUNT(old) + n)))
 			break;
 		old = grt_load_relaxed(&s->remote);
 	}
@@ -117,6 +127,44 @@ static void give_back(struct span *s, void *p)
 		return;
 	/* We have cleared it, so nobody else touches inbox_next, and the span stays full, and its home's, until that has read its inbox. */
 	span_push(&grt_load_relaxed(&s->home)->inbox, s);
+}
+
+static void hand_over(struct pend *e)
+{
+	uint32_t n = e->n;
+	e->n = 0;
+	grt_barrier();
+	if (n)
+		give_back(e->span, e->at, n);
+}
+
+static void hand_over_all(struct mcache *c)
+{
+	for (unsigned i = 0; i < PENDS; i++)
+		hand_over(&c->pend[i]);
+}
+
+/* p is a slot of s, which is not c's. */
+static void free_remote(struct mcache *c, struct span *s, void *p)
+{
+	uint16_t at = (uint16_t)((size_t)((char *)p - s->base) >> 3);
+	if (grt_unlikely(!c)) {
+		give_back(s, &at, 1);
+		return;
+	}
+	struct pend *e = &c->pend[(uint32_t)((uintptr_t)s >> 7) * 0x9e3779b1u >> (32 - __builtin_ctz(PENDS))];
+	if (e->span != s) {
+		hand_over(e);
+		e->span = s;
+		grt_store_relaxed(&c->holds, 1);
+	}
+	link_set(p, s->base + PENDING);
+	uint32_t n = e->n;
+	e->at[n++] = at;
+	grt_barrier();
+	e->n = n;
+	if (n == PEND_MOST || n * s->size >= PEND_BYTES)
+		hand_over(e);
 }
 
 /* ---- a cache's spans: its lock held ---- */
@@ -155,11 +203,21 @@ static void read_inbox_locked(struct mcache *c)
 	}
 }
 
+static void set_current(struct mcache *c, unsigned spanclass, struct span *s)
+{
+	unsigned class = spanclass >> 1, least = grt__class[class - 1].size;
+	c->current[spanclass] = s;
+	if (spanclass & 1 || class < 2 || least >= DIRECT_MAX)
+		return;
+	for (unsigned i = class == 2 ? 0 : least / 16 + 1; i <= grt__class[class].size / 16; i++)
+		c->direct[i] = s;
+}
+
 static void make_current_locked(struct mcache *c, struct span *s)
 {
 	s->allocs++; /* never found empty by free: see struct span */
 	s->current = 1;
-	c->current[s->spanclass] = s;
+	set_current(c, s->spanclass, s);
 	grt_store_relaxed(&c->holds, 1);
 }
 
@@ -167,7 +225,7 @@ static void end_current_locked(struct mcache *c, struct span *s)
 {
 	s->allocs--;
 	s->current = 0;
-	c->current[s->spanclass] = &grt__span_none;
+	set_current(c, s->spanclass, &grt__span_none);
 }
 
 /* The current span has no free slots: it leaves. False: it has some after all. */
@@ -207,7 +265,6 @@ static struct span *fresh_span(unsigned spanclass)
 		return NULL;
 	s->guarded = guard && grt__guard(s->base + (pages << PAGE_SHIFT), PAGE, true);
 	s->inverse = k->inverse;
-	s->shift = k->shift;
 	s->spanclass = (uint8_t)spanclass;
 	s->size = k->size;
 	s->nslots = (uint32_t)((pages << PAGE_SHIFT) / k->size);
@@ -244,7 +301,7 @@ static void *take_slowly(struct mcache *c, unsigned spanclass)
 	for (;;) {
 		struct span *s = c->current[spanclass];
 		if (is_slot(s->free) || grt__span_drain(s) || carve(c, s))
-			return span_take(s);
+			return span_take(s, c->secret);
 		if (!heap_lock(&c->lock))
 			return NULL;
 		bool more = next_current_locked(c, spanclass);
@@ -297,18 +354,6 @@ static void *sampled(struct mcache *c, void *p, size_t n)
 
 /* ---- large objects ---- */
 
-unsigned grt__large_bin(size_t *npages)
-{
-	size_t n = *npages;
-	if (n <= 16)
-		return (unsigned)n;
-	unsigned top = 63 - (unsigned)__builtin_clzl(n - 1); /* 2^top < n <= 2^(top + 1) */
-	size_t step = (size_t)1 << (top - 3);
-	n = (n + step - 1) & ~(step - 1);
-	*npages = n;
-	return 16 + (top - 4) * 8 + (unsigned)((n - ((size_t)1 << top)) / step);
-}
-
 static void free_kept(struct mcache *c)
 {
 	for (unsigned i = 0; i < LARGE_BINS; i++) {
@@ -325,8 +370,7 @@ static void free_kept(struct mcache *c)
 
 static void *large_taken(struct mcache *c, struct span *s, size_t bytes, size_t asked)
 {
-	c->large_allocs++;
-	c->large_alloc_bytes += bytes;
+	count_large(c, bytes);
 	c->sample -= (int64_t)asked;
 	return grt_unlikely(c->sample < 0) ? sampled(c, s->base, asked) : s->base;
 }
@@ -356,12 +400,9 @@ void *grt__cache_large(struct mcache *c, size_t n, size_t align, bool zero)
 	if (n > LARGE_MAX || align > ARENA / 4)
 		return huge(c, n, align);
 	size_t npages = pages_of(n);
-	unsigned bin = grt__large_bin(&npages);
+	unsigned bin = large_bin(&npages);
 	if ((s = c->kept[bin]) && align <= PAGE) {
-		c->kept[bin] = s->next;
-		c->kept_bytes -= npages << PAGE_SHIFT;
-		s->state = SPAN_LARGE;
-		s->zero = 0;
+		take_kept(c, s, npages << PAGE_SHIFT);
 	} else {
 		enum span_got got = GOT_NO_MEMORY;
 		for (int again = 0; again < 2 && got == GOT_NO_MEMORY; again++) {
@@ -382,20 +423,13 @@ void *grt__cache_large(struct mcache *c, size_t n, size_t align, bool zero)
 
 static void free_large(struct mcache *c, struct span *s)
 {
-	size_t bytes = (size_t)s->npages << PAGE_SHIFT;
 	if (!c) {
 		grt__pages_defer(s); /* the caller may be in the middle of anything */
 		return;
 	}
-	c->large_frees++;
-	if (bytes <= KEEP_LARGE && c->kept_bytes + bytes <= KEEP_BYTES) {
-		s->state = SPAN_KEPT;
-		s->next = c->kept[s->bin];
-		c->kept[s->bin] = s;
-		c->kept_bytes += bytes;
-		grt_store_relaxed(&c->holds, 1);
+	if (cache_keep(c, s))
 		return;
-	}
+	c->large_frees++;
 	if (!grt__pages_free(s))
 		grt__pages_defer(s);
 }
@@ -422,7 +456,7 @@ static bool in_list(const struct span *s, void *const *slot, const void *p)
 static bool is_free(const struct span *s, const void *p)
 {
 	uint64_t remote = grt_load_acquire(&s->remote);
-	return in_list(s, s->free, p) ||
+	return link_of(p) == s->base + PENDING || in_list(s, s->free, p) ||
 	       (REMOTE_COUNT(remote) && in_list(s, (void **)(s->base + REMOTE_OFFSET(remote)), p));
 }
 
@@ -448,7 +482,7 @@ static void free_small(struct mcache *c, struct span *s, void *p)
 	if (shows_link(s, p) && is_free(s, p))
 		grt__heap_bad_free("double free", p);
 	if (!mine) {
-		give_back(s, p);
+		free_remote(c, s, p);
 		return;
 	}
 	s->frees++;
@@ -540,9 +574,19 @@ void *grt__cache_aligned(struct mcache *c, size_t n, size_t align)
 
 /* ---- realloc ---- */
 
+/*
+ * A block that grows will most likely grow again. Half as much more costs little where whole pages are given, which are no memory until
+ * they are used, and saves every other copy; a block of slots would waste it.
+ */
+static void *allocate_grown(struct mcache *c, size_t n)
+{
+	void *p = n >= GROWS && n <= LARGE_MAX / 2 ? grt__cache_large(c, n + n / 2, 1, false) : NULL;
+	return p ? p : cache_alloc(c, n);
+}
+
 static void *move(struct mcache *c, void *p, size_t have, size_t n)
 {
-	void *to = cache_alloc(c, n);
+	void *to = n > have ? allocate_grown(c, n) : cache_alloc(c, n);
 	if (!to)
 		return n <= have ? p : NULL; /* what is to shrink may stay */
 	memcpy(to, p, have < n ? have : n);
@@ -554,15 +598,15 @@ static void *move(struct mcache *c, void *p, size_t have, size_t n)
 static bool resize_large(struct mcache *c, struct span *s, size_t n)
 {
 	size_t npages = pages_of(n), was = s->npages;
-	if (n <= GRT_CLASS_MAX || n > LARGE_MAX)
+	if (n <= GROWS || n > LARGE_MAX)
 		return false;
-	unsigned bin = grt__large_bin(&npages);
+	unsigned bin = large_bin(&npages);
 	if (npages > was && !grt__pages_grow(s, npages))
 		return false;
 	if (npages < was)
 		grt__pages_shrink(s, npages);
-	c->large_allocs++, c->large_frees++; /* as if it were another */
-	c->large_alloc_bytes += (size_t)s->npages << PAGE_SHIFT;
+	c->large_frees++; /* as if it were another */
+	count_large(c, (size_t)s->npages << PAGE_SHIFT);
 	if (s->npages == npages)
 		s->bin = (uint8_t)bin;
 	s->zero = 0;
@@ -590,7 +634,7 @@ void *grt__cache_realloc(struct mcache *c, void *p, size_t n)
 	if (s->state == SPAN_SMALL && shows_link(s, p) && is_free(s, p))
 		grt__heap_bad_free("realloc of memory that is not allocated", p);
 	if (s->state == SPAN_LARGE) {
-		if ((n <= have && n > have - have / 8) || resize_large(c, s, n))
+		if ((n <= have && n > have / 8 * 5) || resize_large(c, s, n))
 			return p;
 	} else if (n <= have && (n >= have / 2 || have <= 64)) {
 		return p;
@@ -622,8 +666,9 @@ struct mcache *grt__cache_get(bool foreign)
 		pool = c->pool_next;
 	} else if ((c = grt__os_alloc(sizeof *c))) {
 		grt_lock_init(&c->lock, GRT_RANK_CACHE);
-		for (unsigned i = 0; i < SPAN_CLASSES; i++)
-			c->current[i] = &grt__span_none;
+		for (unsigned i = 2; i < SPAN_CLASSES; i++)
+			set_current(c, i, &grt__span_none);
+		c->secret = grt__heap_secret;
 		c->rand = (grt__cycles() ^ (uintptr_t)c) | 1;
 		next_sample(c);
 		c->all_next = all_caches;
@@ -658,13 +703,14 @@ static void flush_span_locked(struct mcache *c, struct span *s)
 
 void grt__cache_flush(struct mcache *c)
 {
+	hand_over_all(c);
 	if (!heap_lock(&c->lock))
 		return;
 	read_inbox_locked(c);
-	for (unsigned i = 0; i < SPAN_CLASSES && !grt_load_relaxed(&grt__heap_forking); i++) {
+	for (unsigned i = 2; i < SPAN_CLASSES && !grt_load_relaxed(&grt__heap_forking); i++) {
 		struct span *s = c->current[i];
 		if (s != &grt__span_none &&
-		    (is_slot(s->free) || s->nfresh < s->nslots || grt__span_drain(s) || !leave_full_locked(c, s))) {
+		    (is_slot(s->free) || has_unused(s) || grt__span_drain(s) || !leave_full_locked(c, s))) {
 			end_current_locked(c, s);
 			flush_span_locked(c, s);
 		}
@@ -696,6 +742,9 @@ void grt__caches_stats_locked(struct grt_heap_stats *st)
 		st->mallocs += c->large_allocs;
 		st->frees += c->large_frees;
 		st->total_alloc += c->large_alloc_bytes;
+		for (unsigned i = 0; i < PENDS; i++)
+			if (c->pend[i].n) /* an estimate while its owner runs */
+				st->by_class[c->pend[i].span->spanclass >> 1].frees += c->pend[i].n;
 	}
 }
 

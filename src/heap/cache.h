@@ -13,11 +13,29 @@ struct span_queue {
 	uint32_t n;
 };
 
+/*
+ * Slots of one span of another owner, freed here and not handed over yet: one CAS on its span's line is for all of them. They show
+ * PENDING as their link, which no list does.
+ */
+enum { PENDS = 32, PEND_MOST = 24 };
+#define PEND_BYTES ((size_t)16 << 10) /* of blocks: then they are handed over, too */
+#define PENDING 2                     /* the link, from the span's beginning */
+struct pend {
+	struct span *span;
+	uint32_t n; /* set after the slot, and 0 before all are handed over: a fork in between loses slots to the child, no more */
+	uint16_t at[PEND_MOST]; /* offsets in units of 8 bytes */
+};
+
+#define DIRECT_MAX ((size_t)1024)
+
 struct mcache {
-	int64_t sample;                     /* bytes until the next sample; counted down by every allocation */
-	struct span *current[SPAN_CLASSES]; /* never NULL: grt__span_none has no slots */
+	int64_t sample;                            /* bytes until the next sample; counted down by every allocation */
+	uintptr_t secret;                          /* grt__heap_secret */
+	struct span *direct[DIRECT_MAX / 16 + 1];  /* current[] of scanned classes, by (bytes + 15) / 16 */
+	struct span *current[SPAN_CLASSES];        /* never NULL: grt__span_none has no slots */
 
 	/* ---- slow paths ---- */
+	GRT_ALIGNED(GRT_CACHE_LINE) struct pend pend[PENDS]; /* by a hash of the span */
 	GRT_ALIGNED(GRT_CACHE_LINE) struct span *inbox; /* atomic: full spans of which somebody freed a slot */
 	GRT_ALIGNED(GRT_CACHE_LINE) struct grt_lock lock;
 	struct span_queue queue[SPAN_CLASSES]; /* spans with free slots, not current */
@@ -62,26 +80,32 @@ void grt__heap_fork_child(const struct mcache *mine);
 /* Bytes of the block at p; 0: none. */
 size_t grt__heap_size(const void *p);
 /* The first free slot of the current span; there is one. */
-GRT_ALWAYS_INLINE void *span_take(struct span *s)
+GRT_ALWAYS_INLINE void *span_take(struct span *s, uintptr_t secret)
 {
 	void **slot = s->free;
-	s->free = link_of(slot);
+	s->free = (void *)((uintptr_t)*slot ^ secret);
+	__builtin_prefetch(s->free, 1);
 	grt_barrier(); /* a fork in between: one slot is lost to the child, none is counted free that is in use */
 	s->allocs++;
 	slot[0] = NULL;
 	return slot;
 }
 
-/* n bytes, at most GRT_CLASS_MAX, if that takes no more than a few instructions; else NULL, and nothing has happened. */
+/* n bytes of s, current, if that takes no more than a few instructions; else NULL, and nothing has happened. */
+GRT_ALWAYS_INLINE void *cache_take_fast(struct mcache *c, struct span *s, size_t n)
+{
+	int64_t sample = c->sample - (int64_t)n;
+	if (grt_unlikely(sample < 0) || grt_unlikely(!is_slot(s->free)))
+		return NULL;
+	c->sample = sample;
+	return span_take(s, c->secret);
+}
+
+/* The same of the span for n; n is at most GRT_CLASS_MAX. */
 GRT_ALWAYS_INLINE void *cache_alloc_fast(struct mcache *c, size_t n)
 {
-	struct span *s = c->current[SPAN_CLASS(class_of(n), 0)];
-	c->sample -= (int64_t)n;
-	if (grt_unlikely(c->sample < 0) || grt_unlikely(!is_slot(s->free))) {
-		c->sample += (int64_t)n;
-		return NULL;
-	}
-	return span_take(s);
+	return cache_take_fast(
+		c, n <= DIRECT_MAX ? c->direct[(n + 15) / 16] : c->current[SPAN_CLASS(grt__class_of_128[(n + 127) / 128], 0)], n);
 }
 
 /* n bytes; NULL: no memory. */
@@ -93,27 +117,76 @@ static inline void *cache_alloc(struct mcache *c, size_t n)
 	return grt_likely(p) ? p : grt__cache_alloc_slow(c, n);
 }
 
-/* Frees p if that takes no more than a few instructions; else false, and nothing has happened. s is span_of(p), p not NULL. */
+/* Frees p if that takes no more than a few instructions; else false, and nothing has happened. s is span_of(p), not NULL. */
 GRT_ALWAYS_INLINE bool cache_free_fast(struct mcache *c, struct span *s, void *p)
 {
-	void **slot = p;
-	if (grt_unlikely(!s) || grt_unlikely(s->owner != c))
-		return false;
-	if (grt_unlikely(!begins_block(s, p)) || grt_unlikely(shows_link(s, p)))
+	if (grt_unlikely(s->owner != c) || grt_unlikely(!begins_block(s, p)))
+		return false; /* no block begins where the owner is NULL */
+	uintptr_t *slot = p, secret = c->secret, shown = *slot ^ secret;
+	if (grt_unlikely(shown - (uintptr_t)s->base < SPAN_MAX))
 		return false;
 	uint64_t frees = s->frees + 1;
 	if (grt_unlikely(frees == s->allocs))
 		return false;
 	s->frees = frees;
 	grt_barrier(); /* as above */
-	link_set(slot, s->free);
+	*slot = (uintptr_t)s->free ^ secret;
 	s->free = slot;
+	return true;
+}
+
+/* ---- large blocks: caches keep freed ones ---- */
+
+#define KEEP_LARGE ((size_t)1 << 20) /* larger ones are not kept by caches */
+#define KEEP_BYTES ((size_t)8 << 20)
+
+GRT_ALWAYS_INLINE void count_large(struct mcache *c, size_t bytes)
+{
+	c->large_allocs++;
+	c->large_alloc_bytes += bytes;
+}
+
+/* s is the first that c keeps in its bin. */
+GRT_ALWAYS_INLINE void take_kept(struct mcache *c, struct span *s, size_t bytes)
+{
+	c->kept[s->bin] = s->next;
+	c->kept_bytes -= bytes;
+	s->state = SPAN_LARGE;
+	s->zero = 0;
+}
+
+/* A kept block for n bytes; NULL: there is none, or a sample is due, and nothing has happened. */
+GRT_ALWAYS_INLINE void *cache_large_fast(struct mcache *c, size_t n)
+{
+	size_t npages = pages_of(n);
+	struct span *s = c->kept[large_bin(&npages)];
+	int64_t sample = c->sample - (int64_t)n;
+	if (grt_unlikely(!s) || grt_unlikely(sample < 0))
+		return NULL;
+	c->sample = sample;
+	take_kept(c, s, npages << PAGE_SHIFT);
+	count_large(c, npages << PAGE_SHIFT);
+	return s->base;
+}
+
+/* s, in use until now, is kept by c. False: it is too large, and nothing has happened. */
+GRT_ALWAYS_INLINE bool cache_keep(struct mcache *c, struct span *s)
+{
+	size_t bytes = (size_t)s->npages << PAGE_SHIFT;
+	if (bytes > KEEP_LARGE || c->kept_bytes + bytes > KEEP_BYTES)
+		return false;
+	c->large_frees++;
+	s->state = SPAN_KEPT;
+	s->next = c->kept[s->bin];
+	c->kept[s->bin] = s;
+	c->kept_bytes += bytes;
+	grt_store_relaxed(&c->holds, 1);
 	return true;
 }
 
 static inline void cache_free(struct mcache *c, struct span *s, void *p)
 {
-	if (grt_unlikely(!cache_free_fast(c, s, p)))
+	if (grt_unlikely(!s) || grt_unlikely(!cache_free_fast(c, s, p)))
 		grt__cache_free_slow(c, s, p);
 }
 

@@ -165,7 +165,7 @@ static void put_run_locked(struct arena *a, size_t first, size_t n, int64_t free
 	s->base = (char *)a + (first << PAGE_SHIFT);
 	s->npages = (uint32_t)n;
 	s->freed_at = freed_at;
-	s->nfresh = 0;
+	s->fresh = 0;
 	a->map[first] = a->map[first + n - 1] = (uint16_t)first;
 	treap_insert_locked(s);
 }
@@ -315,7 +315,7 @@ enum span_got grt__pages_alloc(size_t npages, size_t align, struct span **got)
 	s->base = (char *)a + (at << PAGE_SHIFT);
 	s->npages = (uint32_t)npages;
 	s->size = 0;
-	s->nfresh = s->nslots = 0;
+	s->fresh = s->nslots = 0;
 	s->remote = 0;
 	s->home = NULL;
 	s->free = s->base + 1;
@@ -336,7 +336,7 @@ static void note_untouched_locked(struct arena *a, const struct span *s, size_t 
 {
 	if (s->state != SPAN_SMALL || !s->zero)
 		return;
-	size_t used = pages_of((size_t)s->nfresh * s->size);
+	size_t used = pages_of(s->fresh);
 	if (used < s->npages && !s->guarded) {
 		set_untouched(a, first + used, s->npages - used, true);
 		h.untouched_pages += s->npages - used;

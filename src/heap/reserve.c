@@ -101,7 +101,7 @@ void *grt__reserve_alloc(size_t n, size_t align)
 		return NULL;
 	s->size = (uint32_t)size;
 	s->spanclass = (uint8_t)k;
-	s->nslots = s->nfresh = (uint32_t)(((size_t)s->npages << PAGE_SHIFT) / size);
+	s->nslots = (uint32_t)(((size_t)s->npages << PAGE_SHIFT) / size);
 	for (uint32_t i = 1; i < s->nslots; i++)
 		push(k, s->base + i * size);
 	return s->base;

@@ -48,38 +48,39 @@ enum span_state {
 #define REMOTE_WORD(offset, count) ((uint64_t)(offset) >> 3 << 36 | (uint64_t)(count) << 8)
 
 /*
- * What is in a span is known by: slots = in use + free list + remote list + (nslots - nfresh), and, when the owner has taken what is remote,
+ * What is in a span is known by: slots = in use + free list + remote list + those from `fresh` on, and, when the owner has taken what is remote,
  * in use = allocs - frees. A cache's current span has allocs one too high, so that free never finds it empty.
  */
 struct span {
 	/* The owner's line. */
-	void *free; /* first free slot, or base + 1 */
-	struct mcache
-		*owner;      /* tagged; NULL: no cache concerned; written by the owner (or under mheap's lock), read by all */
+	void *free;      /* first free slot, or base + 1 */
 	uint64_t allocs; /* ever, of this span as it is */
 	uint64_t frees;
+	struct span *next, *prev; /* a cache's or central's queue; treap: left, right */
+	struct span *inbox_next;  /* link of the inbox */
+	union {
+		size_t bytes;     /* HUGE: of the object's mapping */
+		int64_t freed_at; /* FREE: the epoch in which it became so, for the scavenger */
+	};
+	uint8_t queued;  /* in a queue of its cache */
+	uint8_t current; /* its cache's current */
+
+	/* ---- second line: what everybody reads, seldom written ---- */
+	GRT_ALIGNED(GRT_CACHE_LINE) struct mcache
+		*owner;  /* tagged; NULL: no cache concerned; written by the owner (or under mheap's lock), read by all */
 	char *base;
-	uint32_t inverse; /* as in struct grt_class */
-	uint8_t shift;
-	uint8_t spanclass;
-	uint8_t state;   /* enum span_state */
-	uint8_t zero;    /* its pages were zero when it was made */
-	uint32_t nfresh; /* slots that were ever in use; the others have not been touched */
+	uint64_t remote;     /* atomic */
+	struct mcache *home; /* atomic: whose inbox gets it; set with the owner */
+	uint32_t inverse;    /* as in struct grt_class */
+	uint32_t fresh;      /* bytes of slots that were ever in use; the others have not been touched */
 	uint32_t nslots;
 	uint32_t size;   /* of a slot; 0: a large object */
 	uint32_t npages; /* mheap's lock when it changes */
-
-	/* ---- second line: everybody's ---- */
-	GRT_ALIGNED(GRT_CACHE_LINE) uint64_t remote; /* atomic */
-	struct mcache *home;                         /* atomic: whose inbox gets it; set with the owner */
-	struct span *inbox_next;                     /* link of the inbox */
-	struct span *next, *prev;                    /* a cache's or central's queue; treap: left, right */
-	uint8_t queued;                              /* in a queue of its cache */
-	uint8_t current;                             /* its cache's current */
-	uint8_t bin;                                 /* LARGE: large_bin() of it */
-	uint8_t guarded;                             /* its last page is without access, and no slots are there */
-	size_t bytes;                                /* HUGE: of the object's mapping */
-	int64_t freed_at;                            /* FREE: the epoch in which it became so, for the scavenger */
+	uint8_t spanclass;
+	uint8_t state;   /* enum span_state */
+	uint8_t zero;    /* its pages were zero when it was made */
+	uint8_t bin;     /* LARGE: large_bin() of it */
+	uint8_t guarded; /* its last page is without access, and no slots are there */
 };
 _Static_assert(sizeof(struct span) == 128, "two cache lines");
 
@@ -94,8 +95,8 @@ struct arena {
 };
 #define HEADER_PAGES ((sizeof(struct arena) + PAGE - 1) / PAGE)
 
-/* By 64 MiB of address space: 0; the arena there; or the huge span that begins there; the latter two with a tag added, so that the entry
- * of NULL is no arena. Atomic: written under mheap's lock. */
+/* By 64 MiB of address space: 0; the arena there; or the huge span that begins there; the latter two with a tag added. Atomic: written
+ * under mheap's lock. */
 #define ROOT_HUGE 1ul
 #define ROOT_ARENA 2ul
 extern uintptr_t grt__heap_root[1ul << (ADDRESS_BITS - ARENA_SHIFT)];
@@ -140,22 +141,18 @@ GRT_ALWAYS_INLINE struct span *span_of(const void *p)
 	uintptr_t index = (uintptr_t)p >> ARENA_SHIFT;
 	struct arena *a = arena_of(p);
 	if (grt_unlikely(index >= GRT_COUNT(grt__heap_root)) ||
-	    grt_unlikely(grt_load_relaxed(&grt__heap_root[index]) != (uintptr_t)a + ROOT_ARENA))
+	    grt_unlikely(!(grt_load_relaxed(&grt__heap_root[index]) & ROOT_ARENA)))
 		return NULL;
-	return span_at(a, (uintptr_t)p >> PAGE_SHIFT & (ARENA_PAGES - 1));
-}
-
-/* The number of the slot that begins at this offset; at least nfresh if none does, or never was in use. */
-GRT_ALWAYS_INLINE uint32_t slot_number(const struct span *s, uintptr_t offset)
-{
-	uint32_t v = (uint32_t)offset * s->inverse, k = s->shift;
-	return v >> k | v << (-k & 31);
+	struct span *s = span_at(a, (uintptr_t)p >> PAGE_SHIFT & (ARENA_PAGES - 1));
+	__asm__("" : "+r"(s)); /* computed once: left to itself, the compiler adds the arena's address at each use */
+	return s;
 }
 
 /* p, of a span of slots: the beginning of a slot that was in use at least once. */
 GRT_ALWAYS_INLINE bool begins_block(const struct span *s, const void *p)
 {
-	return grt_likely(slot_number(s, (uintptr_t)p - (uintptr_t)s->base) < s->nfresh);
+	uint32_t offset = (uint32_t)((uintptr_t)p - (uintptr_t)s->base), inverse = s->inverse;
+	return grt_likely(offset * inverse < inverse) && grt_likely(offset < s->fresh);
 }
 
 /* It may be free: see link_of. */
@@ -178,7 +175,17 @@ static inline size_t pages_of(size_t bytes)
  * Large objects are rounded up to one of 8 sizes a doubling, 16 pages or less exactly; caches keep freed ones by this number.
  */
 #define LARGE_BINS 96
-unsigned grt__large_bin(size_t *npages); /* rounds it up */
+GRT_ALWAYS_INLINE unsigned large_bin(size_t *npages) /* rounds it up */
+{
+	size_t n = *npages;
+	if (n <= 16)
+		return (unsigned)n;
+	unsigned top = 63 - (unsigned)__builtin_clzl(n - 1); /* 2^top < n <= 2^(top + 1) */
+	size_t step = (size_t)1 << (top - 3);
+	n = (n + step - 1) & ~(step - 1);
+	*npages = n;
+	return 16 + (top - 4) * 8 + (unsigned)((n - ((size_t)1 << top)) / step);
+}
 
 /* ---- locks ---- */
 

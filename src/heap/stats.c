@@ -58,6 +58,7 @@ void grt__heap_stats(struct grt_heap_stats *st)
 			page += s->npages ? s->npages : 1;
 		}
 	}
+	grt__caches_stats_locked(st);
 	add_classes(st);
 	st->arenas = h.narenas;
 	st->nhuge = h.nhuge;
@@ -71,6 +72,5 @@ void grt__heap_stats(struct grt_heap_stats *st)
 	st->sys = h.sys;
 	st->peak_sys = h.peak_sys;
 	st->meta = h.meta;
-	grt__caches_stats_locked(st);
 	grt_unlock(&h.lock);
 }

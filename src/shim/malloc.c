@@ -144,12 +144,14 @@ static GRT_NOINLINE void *leave_with(void *p)
 	return p;
 }
 
-/* Every other case is a tail call, so that this needs no stack. */
-GRT_ALWAYS_INLINE void *alloc(size_t n)
+static void *alloc_medium(size_t n);
+
+/* At most `most` bytes, which is DIRECT_MAX or GRT_CLASS_MAX. Every other case is a tail call, so that this needs no stack. */
+GRT_ALWAYS_INLINE void *alloc_upto(size_t most, size_t n)
 {
 	struct grt_tls *t = &grt__self;
-	if (grt_unlikely(n > GRT_CLASS_MAX) || grt_unlikely(t->crit))
-		return alloc_slow(n);
+	if (grt_unlikely(n > most) || grt_unlikely(t->crit))
+		return most == DIRECT_MAX ? alloc_medium(n) : alloc_slow(n);
 	t->crit = 1;
 	grt_barrier(); /* pairs with sysmon's membarrier, as in grt__enter */
 	struct mcache *c = grt_load_relaxed(&t->mcache);
@@ -162,6 +164,29 @@ GRT_ALWAYS_INLINE void *alloc(size_t n)
 	if (grt_unlikely(t->attention))
 		return leave_with(p);
 	return p;
+}
+
+static GRT_NOINLINE void *alloc_large(size_t n)
+{
+	struct grt_tls *t = &grt__self;
+	if (n > KEEP_LARGE || t->crit || grt_unlikely(grt__heap_modes))
+		return alloc_slow(n);
+	t->crit = 1;
+	grt_barrier(); /* as in alloc_upto */
+	struct mcache *c = grt_load_relaxed(&t->mcache);
+	void *p = grt_likely(c) ? cache_large_fast(c, n) : NULL;
+	leave();
+	return grt_likely(p) ? p : alloc_slow(n);
+}
+
+static GRT_NOINLINE void *alloc_medium(size_t n)
+{
+	return n > GRT_CLASS_MAX ? alloc_large(n) : alloc_upto(GRT_CLASS_MAX, n);
+}
+
+GRT_ALWAYS_INLINE void *alloc(size_t n)
+{
+	return alloc_upto(DIRECT_MAX, n);
 }
 
 GRT_ALWAYS_INLINE void *clear(void *p, size_t n)
@@ -218,10 +243,11 @@ static GRT_NOINLINE void free_slow(void *p)
 	if (!p)
 		return;
 	struct mcache *c = enter();
+	struct span *s = span_of(p);
 	if (grt_unlikely(grt__heap_modes))
 		grt__modes_free(c, p);
-	else
-		grt__cache_free_slow(c, span_of(p), p);
+	else if (!c || !s || s->state != SPAN_LARGE || p != s->base || !cache_keep(c, s))
+		grt__cache_free_slow(c, s, p);
 	if (c)
 		leave();
 }
@@ -237,7 +263,7 @@ GRT_ALWAYS_INLINE void give_back(void *p)
 	t->crit = 1;
 	grt_barrier(); /* as in alloc */
 	struct mcache *c = grt_load_relaxed(&t->mcache);
-	bool done = cache_free_fast(c, s, p); /* no span with slots in use has the owner NULL */
+	bool done = cache_free_fast(c, s, p);
 	grt_barrier();
 	t->crit = 0;
 	grt_barrier();

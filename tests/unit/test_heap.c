@@ -21,12 +21,12 @@ START_TEST(classes)
 	unsigned last = 0;
 	for (size_t n = 1; n <= LARGE_MAX / PAGE; n++) {
 		size_t rounded = n;
-		unsigned bin = grt__large_bin(&rounded);
+		unsigned bin = large_bin(&rounded);
 		ck_assert_uint_ge(rounded, n);
 		ck_assert_uint_le((rounded - n) * 8, n);
 		ck_assert(bin >= last && bin <= last + 1 && bin < LARGE_BINS);
 		size_t again = rounded;
-		ck_assert_uint_eq(grt__large_bin(&again), bin);
+		ck_assert_uint_eq(large_bin(&again), bin);
 		ck_assert_uint_eq(again, rounded);
 		last = bin;
 	}
