@@ -63,6 +63,18 @@ int grt_gomaxprocs(int n);
 /* Tasks alive, main and pthreads included (Go's runtime.NumGoroutine). A snapshot. */
 int grt_num_tasks(void);
 
+/*
+ * n bytes that will never hold a pointer to another block: text, numbers, packets. As malloc otherwise: free and realloc (which keeps it
+ * so) take it, and it is the caller's; NULL with errno ENOMEM. Such blocks are kept apart, so that a collector need not look into
+ * them, and 8 bytes or less take 8, at a multiple of 8 (malloc: 16). Any thread, also where tasks stay 1:1; as safe in signal
+ * handlers as malloc. Semantics: Go's allocation of pointer-free types, Boehm's GC_malloc_atomic.
+ */
+void *grt_malloc_noscan(size_t n)
+#ifdef __GNUC__
+	__attribute__((malloc, alloc_size(1)))
+#endif
+	;
+
 /* "0.1.0". Static storage. Async-signal-safe, any thread. */
 const char *grt_version(void);
 

@@ -11,7 +11,6 @@ void (*grt__heap_sample_hook)(void *p, size_t n);
 enum { COLLECT = 8 /* spans looked at before a new one is asked for */ };
 #define CARVE GRT_SMALL(4096u, 256u) /* bytes of slots made at a time */
 enum { MOST_CARVED = 4096 / 16 };
-#define GROWS ((size_t)16 << 10) /* bytes, from which on a block that had to move to grow is given room to do it again */
 
 static struct mcache *all_caches; /* atomic: push only */
 static struct mcache *pool;       /* mheap's lock */
@@ -311,11 +310,8 @@ static void *take_slowly(struct mcache *c, unsigned spanclass)
 	}
 }
 
-void *grt__cache_alloc_slow(struct mcache *c, size_t n)
+static void *alloc_of(struct mcache *c, unsigned spanclass, size_t n)
 {
-	if (n > GRT_CLASS_MAX)
-		return grt__cache_large(c, n, 1, false);
-	unsigned spanclass = SPAN_CLASS(class_of(n), 0);
 	void *p = take_slowly(c, spanclass);
 	if (!p)
 		p = grt__reserve_alloc(grt__class[spanclass >> 1].size, 16);
@@ -323,6 +319,27 @@ void *grt__cache_alloc_slow(struct mcache *c, size_t n)
 	if (p && c->sample < 0)
 		return sampled(c, p, n);
 	return p;
+}
+
+void *grt__cache_alloc_slow(struct mcache *c, size_t n)
+{
+	return n > GRT_CLASS_MAX ? grt__cache_large(c, n, 1, false) : alloc_of(c, SPAN_CLASS(class_of(n), 0), n);
+}
+
+void *grt__cache_alloc_noscan(struct mcache *c, size_t n)
+{
+	if (n > GRT_CLASS_MAX) {
+		void *p = grt__cache_large(c, n, 1, false);
+		struct span *s = p ? span_of(p) : NULL;
+		if (p && !s)
+			s = grt__huge_of(p);
+		if (p && s->state != SPAN_RESERVE)
+			s->spanclass = SPAN_CLASS(0, 1);
+		return p;
+	}
+	unsigned spanclass = SPAN_CLASS(n <= 8 ? 1 : class_of(n), 1);
+	void *p = cache_take_fast(c, c->current[spanclass], n);
+	return p ? p : alloc_of(c, spanclass, n);
 }
 
 /* ---- the sample ---- */
@@ -415,6 +432,7 @@ void *grt__cache_large(struct mcache *c, size_t n, size_t align, bool zero)
 		if (got == GOT_NO_MEMORY)
 			return NULL;
 		s->bin = (uint8_t)bin;
+		s->spanclass = 0;
 	}
 	if (zero && !s->zero)
 		memset(s->base, 0, n);
@@ -451,9 +469,7 @@ static bool in_list(const struct span *s, void *const *slot, const void *p)
 	return false;
 }
 
-/* p shows what a free slot shows. Is it one? Another's span may change meanwhile: what is found is free for certain, for nobody else
- * may free p. */
-static bool is_free(const struct span *s, const void *p)
+bool grt__slot_is_free(const struct span *s, const void *p)
 {
 	uint64_t remote = grt_load_acquire(&s->remote);
 	return link_of(p) == s->base + PENDING || in_list(s, s->free, p) ||
@@ -479,7 +495,7 @@ static void free_small(struct mcache *c, struct span *s, void *p)
 	if (!begins_block(s, p))
 		grt__heap_bad_free("free of a pointer that is not the beginning of a block", p);
 	bool mine = is_owner(s, c);
-	if (shows_link(s, p) && is_free(s, p))
+	if (shows_link(s, p) && grt__slot_is_free(s, p))
 		grt__heap_bad_free("double free", p);
 	if (!mine) {
 		free_remote(c, s, p);
@@ -537,25 +553,7 @@ void grt__cache_free_slow(struct mcache *c, struct span *s, void *p)
 	}
 }
 
-/* ---- sizes ---- */
-
-size_t grt__heap_size(const void *p)
-{
-	struct span *s = span_of(p);
-	if (!s) {
-		s = grt__huge_of(p);
-		return s ? s->bytes : 0;
-	}
-	switch (s->state) {
-	case SPAN_SMALL:
-	case SPAN_RESERVE:
-		return s->size;
-	case SPAN_LARGE:
-		return (size_t)s->npages << PAGE_SHIFT;
-	default:
-		return 0;
-	}
-}
+/* ---- alignment ---- */
 
 void *grt__cache_aligned(struct mcache *c, size_t n, size_t align)
 {
@@ -570,76 +568,6 @@ void *grt__cache_aligned(struct mcache *c, size_t n, size_t align)
 				return cache_alloc(c, grt__class[k].size);
 	}
 	return grt__cache_large(c, n ? n : 1, align, false);
-}
-
-/* ---- realloc ---- */
-
-/*
- * A block that grows will most likely grow again. Half as much more costs little where whole pages are given, which are no memory until
- * they are used, and saves every other copy; a block of slots would waste it.
- */
-static void *allocate_grown(struct mcache *c, size_t n)
-{
-	void *p = n >= GROWS && n <= LARGE_MAX / 2 ? grt__cache_large(c, n + n / 2, 1, false) : NULL;
-	return p ? p : cache_alloc(c, n);
-}
-
-static void *move(struct mcache *c, void *p, size_t have, size_t n)
-{
-	void *to = n > have ? allocate_grown(c, n) : cache_alloc(c, n);
-	if (!to)
-		return n <= have ? p : NULL; /* what is to shrink may stay */
-	memcpy(to, p, have < n ? have : n);
-	cache_free(c, span_of(p), p);
-	return to;
-}
-
-/* In its place, or false. */
-static bool resize_large(struct mcache *c, struct span *s, size_t n)
-{
-	size_t npages = pages_of(n), was = s->npages;
-	if (n <= GROWS || n > LARGE_MAX)
-		return false;
-	unsigned bin = large_bin(&npages);
-	if (npages > was && !grt__pages_grow(s, npages))
-		return false;
-	if (npages < was)
-		grt__pages_shrink(s, npages);
-	c->large_frees++; /* as if it were another */
-	count_large(c, (size_t)s->npages << PAGE_SHIFT);
-	if (s->npages == npages)
-		s->bin = (uint8_t)bin;
-	s->zero = 0;
-	return true;
-}
-
-void *grt__cache_realloc(struct mcache *c, void *p, size_t n)
-{
-	struct span *s = span_of(p);
-	if (!s) {
-		if (!(s = grt__huge_of(p)))
-			grt__heap_bad_free("realloc of a pointer that malloc did not return", p);
-		size_t was = s->bytes;
-		if (n <= LARGE_MAX / 2)
-			return move(c, p, was, n);
-		struct span *now = grt__huge_resize(s, n);
-		if (!now)
-			return n <= was ? p : move(c, p, was, n);
-		c->large_alloc_bytes += now->bytes;
-		return now->base;
-	}
-	size_t have = grt__heap_size(p);
-	if (!have || (s->state == SPAN_LARGE && p != s->base) || (s->state == SPAN_SMALL && !begins_block(s, p)))
-		grt__heap_bad_free("realloc of a pointer that malloc did not return", p);
-	if (s->state == SPAN_SMALL && shows_link(s, p) && is_free(s, p))
-		grt__heap_bad_free("realloc of memory that is not allocated", p);
-	if (s->state == SPAN_LARGE) {
-		if ((n <= have && n > have / 8 * 5) || resize_large(c, s, n))
-			return p;
-	} else if (n <= have && (n >= have / 2 || have <= 64)) {
-		return p;
-	}
-	return move(c, p, have, n);
 }
 
 /* ---- caches ---- */

@@ -22,21 +22,22 @@ enum { PENDS = 32, PEND_MOST = 24 };
 #define PENDING 2                     /* the link, from the span's beginning */
 struct pend {
 	struct span *span;
-	uint32_t n; /* set after the slot, and 0 before all are handed over: a fork in between loses slots to the child, no more */
+	uint32_t
+		n; /* set after the slot, and 0 before all are handed over: a fork in between loses slots to the child, no more */
 	uint16_t at[PEND_MOST]; /* offsets in units of 8 bytes */
 };
 
 #define DIRECT_MAX ((size_t)1024)
 
 struct mcache {
-	int64_t sample;                            /* bytes until the next sample; counted down by every allocation */
-	uintptr_t secret;                          /* grt__heap_secret */
-	struct span *direct[DIRECT_MAX / 16 + 1];  /* current[] of scanned classes, by (bytes + 15) / 16 */
-	struct span *current[SPAN_CLASSES];        /* never NULL: grt__span_none has no slots */
+	int64_t sample;                           /* bytes until the next sample; counted down by every allocation */
+	uintptr_t secret;                         /* grt__heap_secret */
+	struct span *direct[DIRECT_MAX / 16 + 1]; /* current[] of scanned classes, by (bytes + 15) / 16 */
+	struct span *current[SPAN_CLASSES];       /* never NULL: grt__span_none has no slots */
 
 	/* ---- slow paths ---- */
 	GRT_ALIGNED(GRT_CACHE_LINE) struct pend pend[PENDS]; /* by a hash of the span */
-	GRT_ALIGNED(GRT_CACHE_LINE) struct span *inbox; /* atomic: full spans of which somebody freed a slot */
+	GRT_ALIGNED(GRT_CACHE_LINE) struct span *inbox;      /* atomic: full spans of which somebody freed a slot */
 	GRT_ALIGNED(GRT_CACHE_LINE) struct grt_lock lock;
 	struct span_queue queue[SPAN_CLASSES]; /* spans with free slots, not current */
 	struct span *kept[LARGE_BINS];         /* freed large spans, last in, first out; no lock */
@@ -59,6 +60,8 @@ extern void (*grt__heap_sample_hook)(void *p, size_t n);
 struct mcache *grt__cache_get(bool foreign);
 void grt__cache_put(struct mcache *c);
 
+/* n bytes that hold no pointers, up to 8 of them at a multiple of 8 only; NULL: no memory. */
+void *grt__cache_alloc_noscan(struct mcache *c, size_t n);
 void *grt__cache_large(struct mcache *c, size_t n, size_t align, bool zero);
 /* Frees p, all cases. c may be NULL: then no lock is taken. */
 void grt__cache_free_slow(struct mcache *c, struct span *s, void *p);
@@ -77,6 +80,9 @@ bool grt__heap_fork_begin(void);
 void grt__heap_fork_prepare(void);
 void grt__heap_fork_parent(void);
 void grt__heap_fork_child(const struct mcache *mine);
+/* p, of s, shows what a free slot shows: is it one? Another's span may change meanwhile: what is found is free for certain, for nobody
+ * else may free p. */
+bool grt__slot_is_free(const struct span *s, const void *p);
 /* Bytes of the block at p; 0: none. */
 size_t grt__heap_size(const void *p);
 /* The first free slot of the current span; there is one. */
@@ -105,7 +111,8 @@ GRT_ALWAYS_INLINE void *cache_take_fast(struct mcache *c, struct span *s, size_t
 GRT_ALWAYS_INLINE void *cache_alloc_fast(struct mcache *c, size_t n)
 {
 	return cache_take_fast(
-		c, n <= DIRECT_MAX ? c->direct[(n + 15) / 16] : c->current[SPAN_CLASS(grt__class_of_128[(n + 127) / 128], 0)], n);
+		c, n <= DIRECT_MAX ? c->direct[(n + 15) / 16] : c->current[SPAN_CLASS(grt__class_of_128[(n + 127) / 128], 0)],
+		n);
 }
 
 /* n bytes; NULL: no memory. */
@@ -152,6 +159,7 @@ GRT_ALWAYS_INLINE void take_kept(struct mcache *c, struct span *s, size_t bytes)
 	c->kept[s->bin] = s->next;
 	c->kept_bytes -= bytes;
 	s->state = SPAN_LARGE;
+	s->spanclass = 0;
 	s->zero = 0;
 }
 

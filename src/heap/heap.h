@@ -13,12 +13,13 @@
  * 2. slots never used yet, a page of them at a time, so that memory is touched only when wanted; 3. another span of the cache's own;
  * 4. one from central; 5. a fresh one from mheap.
  * free: address to arena to span, two loads; if the span's owner is the caller's cache: put the slot in front of the
- * list. Otherwise one CAS onto the span's second list (`remote`). A span whose slots are all in use is in no queue; the first
- * to free one of them from elsewhere finds it so marked and puts it into its home's inbox.
+ * list. Otherwise the cache notes it (struct pend), and hands up to 24 slots of a span over with one CAS onto the span's second list
+ * (`remote`): what it reads of the span meanwhile is a line that nobody writes often. A span whose slots are all in use is in no
+ * queue; the first to hand over one of them from elsewhere finds it so marked and puts it into its home's inbox.
  * A span that became wholly free goes back to mheap, but for one a class.
  *
  * Who may touch what
- *   The fields of a span's first line, and a cache: who holds the cache. That is the task on its P, inside a critical
+ *   The fields of a span's first line, and a cache (`pend` too): who holds the cache. That is the task on its P, inside a critical
  *   section (the caller's business: shim/malloc.c), so heap/ itself knows of no tasks. A cache's queues are in addition under its
  *   lock, for fork's sake. `remote` and inboxes: anybody, atomically. Free runs, and what a span is: mheap's lock.
  *
@@ -65,6 +66,9 @@ struct grt_heap_stats {
 
 /* Any thread; takes locks of the heap, so not in a handler. */
 void grt__heap_stats(struct grt_heap_stats *st);
+
+/* What malloc(n) has of usable bytes; n at most PTRDIFF_MAX. */
+size_t grt__heap_good_size(size_t n);
 
 /* Gives free memory back to the kernel, all but `keep` bytes of it; how much. Any thread. */
 size_t grt__heap_trim(size_t keep);

@@ -152,6 +152,15 @@ void grt__modes_free(struct mcache *c, void *p)
 	release(c, p);
 }
 
+void grt__modes_free_sized(struct mcache *c, void *p, size_t n)
+{
+	const struct span *s = span_of(p);
+	bool block = s && s->state == SPAN_SMALL ? begins_block(s, p) && !shows_link(s, p) : grt__heap_size(p) > 0;
+	if (block && has_trailer(p) && check_trailer(p) != n)
+		grt__heap_bad_free("sized free with another size than the block's", p);
+	grt__modes_free(c, p);
+}
+
 void *grt__modes_realloc(struct mcache *c, void *p, size_t n)
 {
 	const struct span *s = span_of(p);

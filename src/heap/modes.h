@@ -3,7 +3,7 @@
  * free comes here: the caches' fast paths refuse (cache.c: no sample is ever left, and the owners of spans are tagged).
  *
  *   hardened=1        A trailer at the end of each block holds its size, and what is between is filled: free finds whatever was written
- *                     behind the block. Free slots are handed out in random order, a page without access lies behind each span.
+ *                     behind the block, and sized free whether the size is the block's. Free slots are handed out in random order, a page without access lies behind each span.
  *   zerofree=1        Freed memory is cleared.
  *   efence=1          Each block is at the end of pages of its own, a page without access behind it. Once freed its address is
  *                     never used again, and touching it is a fault.
@@ -23,6 +23,8 @@ extern unsigned grt__heap_modes; /* set before the first cache is made, constant
 /* As their namesakes of cache.h. */
 void *grt__modes_alloc(struct mcache *c, size_t n, size_t align, bool zero);
 void grt__modes_free(struct mcache *c, void *p); /* c may be NULL */
+/* free of p by somebody who says that it has n bytes. */
+void grt__modes_free_sized(struct mcache *c, void *p, size_t n);
 void *grt__modes_realloc(struct mcache *c, void *p, size_t n);
 size_t grt__modes_size(const void *p);
 

@@ -66,8 +66,9 @@ struct span {
 	uint8_t current; /* its cache's current */
 
 	/* ---- second line: what everybody reads, seldom written ---- */
-	GRT_ALIGNED(GRT_CACHE_LINE) struct mcache
-		*owner;  /* tagged; NULL: no cache concerned; written by the owner (or under mheap's lock), read by all */
+	GRT_ALIGNED(GRT_CACHE_LINE)
+	struct mcache
+		*owner; /* tagged; NULL: no cache concerned; written by the owner (or under mheap's lock), read by all */
 	char *base;
 	uint64_t remote;     /* atomic */
 	struct mcache *home; /* atomic: whose inbox gets it; set with the owner */

@@ -1,4 +1,5 @@
 #include "shim/malloc.h"
+#include "grt.h"
 #include "heap/modes.h"
 #include "heap/scavenge.h"
 #include "observe/knobs.h"
@@ -252,6 +253,14 @@ static GRT_NOINLINE void free_slow(void *p)
 		leave();
 }
 
+static GRT_NOINLINE void free_checked(void *p, size_t n)
+{
+	struct mcache *c = enter();
+	grt__modes_free_sized(c, p, n);
+	if (c)
+		leave();
+}
+
 GRT_ALWAYS_INLINE void give_back(void *p)
 {
 	struct grt_tls *t = &grt__self;
@@ -387,20 +396,35 @@ GRT_EXPORT size_t malloc_usable_size(void *p)
 	return grt_unlikely(grt__heap_modes) ? grt__modes_size(p) : grt__heap_size(p);
 }
 
+/* The size leads to the class, but whose slot it is only the span tells: it serves as a check. */
+GRT_ALWAYS_INLINE void give_back_sized(void *p, size_t n)
+{
+	if (grt_unlikely(grt__heap_modes & HEAP_HARDENED) && p)
+		free_checked(p, n);
+	else
+		give_back(p);
+}
+
 extern void free_sized(void *p, size_t n); /* C23; of no header yet */
 extern void free_aligned_sized(void *p, size_t align, size_t n);
 
 GRT_EXPORT void free_sized(void *p, size_t n)
 {
-	(void)n;
-	give_back(p);
+	give_back_sized(p, n);
 }
 
 GRT_EXPORT void free_aligned_sized(void *p, size_t align, size_t n)
 {
 	(void)align;
-	(void)n;
-	give_back(p);
+	give_back_sized(p, n);
+}
+
+GRT_EXPORT void *grt_malloc_noscan(size_t n)
+{
+	if (n > PTRDIFF_MAX)
+		return no_memory();
+	return ALLOCATE(grt__heap_modes ? grt__modes_alloc(c, n, 16, false) : grt__cache_alloc_noscan(c, n),
+	                grt__reserve_alloc(n, 16));
 }
 
 void *grt__malloc(size_t n)
@@ -420,6 +444,5 @@ void grt__free(void *p)
 
 void grt__free_sized(void *p, size_t n)
 {
-	(void)n;
-	give_back(p);
+	give_back_sized(p, n);
 }

@@ -329,7 +329,7 @@ GRT_EXPORT void _ZdaPvSt11align_val_t(void *p, size_t align)
 GRT_EXPORT void _ZdlPvmSt11align_val_t(void *p, size_t n, size_t align)
 {
 	if (all_ours())
-		grt__free(p);
+		grt__free_sized(p, n);
 	else
 		RESOLVED.drop_al(p, align);
 }
@@ -337,7 +337,7 @@ GRT_EXPORT void _ZdlPvmSt11align_val_t(void *p, size_t n, size_t align)
 GRT_EXPORT void _ZdaPvmSt11align_val_t(void *p, size_t n, size_t align)
 {
 	if (all_ours())
-		grt__free(p);
+		grt__free_sized(p, n);
 	else
 		RESOLVED.drop_many_al(p, align);
 }

@@ -7,6 +7,7 @@
  */
 #define _GNU_SOURCE
 #include "../shim/check.h"
+#include <dlfcn.h>
 #include <malloc.h>
 #include <signal.h>
 #include <time.h>
@@ -65,6 +66,11 @@ static int as_child(const char *mode)
 	if (!strcmp(mode, "overflow")) {
 		memset(p, 1, 41);
 		free(p);
+	} else if (!strcmp(mode, "sized")) {
+		void (*free_sized)(void *p, size_t n) = (void (*)(void *, size_t))dlsym(RTLD_DEFAULT, "free_sized");
+		free_sized(p, 40);
+		p = malloc(40);
+		free_sized(p, 48);
 	} else if (!strcmp(mode, "after")) {
 		free(p);
 		*p = 1;
@@ -108,6 +114,7 @@ int main(int argc, char **argv)
 		return as_child(argv[1]);
 	child("hardened=1", "", "overflow", SIGABRT);
 	child("hardened=1", "", "none", 0);
+	child("hardened=1", "", "sized", SIGABRT);
 	child("efence=1", "", "after", SIGSEGV);
 	child("efence=1", "", "behind", SIGSEGV);
 	child("efence=1", "", "none", 0);
