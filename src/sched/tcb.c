@@ -41,7 +41,7 @@ static char *rtld_global;
 
 /* In cancelhandling; the same in all versions (as pthread_setcancelstate and -type return them). */
 enum { CANCEL_DISABLED = 1, CANCEL_ASYNC = 2 };
-enum { KEYS_PER_BLOCK = 32, DESTRUCTOR_ROUNDS = 4, TLS_IMAGES = 256 };
+enum { KEYS_PER_BLOCK = 32, DESTRUCTOR_ROUNDS = 4, TLS_IMAGES = 256, MOST_PTHREAD = 4096 };
 
 struct key_data {
 	uintptr_t seq;
@@ -63,6 +63,7 @@ static struct image_set {
 	uint32_t n;
 	struct tls_image image[TLS_IMAGES];
 } * image_set; /* atomic: immutable once published */
+static bool images_stale; /* atomic: no memory for those of the libraries that came since */
 
 static void *libc_symbol(const char *name)
 {
@@ -105,7 +106,7 @@ static const char *find_offsets(void)
 	off.joinid = off.start_routine - 24;
 	off.result = off.start_routine - 16;
 	if (off.first_block + KEYS_PER_BLOCK * sizeof(struct key_data) != off.specific ||
-	    off.report_events != off.specific_used + 1 || off.robust_prev != off.tid + 8)
+	    off.report_events != off.specific_used + 1 || off.robust_prev != off.tid + 8 || off.size > MOST_PTHREAD)
 		return "unknown layout of struct pthread";
 	return NULL;
 }
@@ -267,12 +268,12 @@ static int has_exec_stack(struct dl_phdr_info *info, size_t size, void *arg)
 /* Written by one refresh at a time, into the set that no reader has been given. */
 static struct grt_lock images_lock = GRT_LOCK_INIT(GRT_RANK_DLOPEN);
 
-void grt__tcb_images_refresh(void)
+static bool take_images(void)
 {
 	struct image_set *set = grt__os_alloc(sizeof(struct image_set));
-	bool exec = false;
+	grt_store_seqcst(&images_stale, !set);
 	if (!set)
-		return;
+		return grt_load_relaxed(&image_set) != NULL;
 	dl_iterate_phdr(add_image, set);
 	bool task = grt__self.g != NULL;
 	if (task) /* no handler of the program may run, wait or jump away while the lock is held */
@@ -286,9 +287,18 @@ void grt__tcb_images_refresh(void)
 	grt_unlock(&images_lock);
 	if (task)
 		grt__leave();
+	return true;
+}
+
+bool grt__tcb_images_refresh(void)
+{
+	bool exec = false;
+	if (!take_images())
+		return false;
 	dl_iterate_phdr(has_exec_stack, &exec);
 	if (exec)
 		grt__stack_make_executable();
+	return true;
 }
 
 /* glibc's lock around its lists of threads: 0 free, 1 held, 2 held with waiters in the kernel. */
@@ -376,10 +386,10 @@ void grt__tcb_libc_threads(void (*fn)(int tid, void *arg), void *arg)
 	list_lock_drop();
 }
 
-/* A block made or renewed while a dlopen is under way: the library's image is not among ours yet, glibc's own list has it. */
+/* A block renewed while a dlopen is under way: the library's image is not among ours yet, glibc's own list has it. */
 static void catch_up(struct g *gp)
 {
-	if (grt_unlikely(grt_load_seqcst(&dlopen_depth) != 0))
+	if (grt_unlikely(grt_load_seqcst(&dlopen_depth) != 0) || grt_unlikely(grt_load_relaxed(&images_stale)))
 		dl_allocate_tls_init(gp->tcb, true);
 }
 
@@ -645,15 +655,13 @@ static uint32_t cancel_requested(void)
 void grt__tcb_cancel_prepare(void)
 {
 	/* A block of no thread, alive by its tid, with cancellation disabled: libc's function does nothing but what we want. */
-	char *nobody = grt__os_alloc(off.size);
-	if (!nobody)
-		grt__throw("out of memory for a cancellation");
+	_Alignas(64) char nobody[MOST_PTHREAD];
+	memset(nobody, 0, off.size);
 	FIELD(nobody, int, tid) = 1;
 	FIELD(nobody, uint32_t, cancelhandling) = CANCEL_DISABLED;
 	grt__libc.pthread_cancel((unsigned long)nobody);
 	grt_store_release(&cancel_bits,
 	                  FIELD(nobody, uint32_t, cancelhandling) & ~(uint32_t)(CANCEL_DISABLED | CANCEL_ASYNC));
-	grt__os_free(nobody, off.size);
 }
 
 bool grt__tcb_cancel_asked(void)
