@@ -58,6 +58,7 @@ static void set_modes(void)
 	grt__heap_modes = (k->hardened ? HEAP_HARDENED : 0) | (k->zerofree ? HEAP_ZERO_FREE : 0) |
 	                  (k->efence ? HEAP_EFENCE : 0) | (k->allocfreetrace ? HEAP_TRACE : 0);
 	grt__heap_limit = k->memlimit;
+	grt__knobs_complain_heap();
 }
 
 /* The cache of a caller that grt__self.mcache does not tell; crit is set then, and leave ends it. NULL: the reserve. */
