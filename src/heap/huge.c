@@ -104,7 +104,8 @@ bool grt__huge_free(struct span *s)
 /* A refused mremap has taken the mapping at `to` away, or has not; what is there may be another thread's by now. */
 static void give_up(char *to, size_t bytes)
 {
-	long p = grt__sys_mmap(to, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+	long p =
+		grt__sys_mmap(to, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
 	if (!grt__sys_failed(p))
 		grt__sys_munmap((char *)p, bytes);
 }

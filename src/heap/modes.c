@@ -10,8 +10,13 @@ unsigned grt__heap_modes;
 
 bool grt__guard(char *p, size_t n, bool on)
 {
-	if (grt__sys_madvise(p, n, on ? MADV_GUARD_INSTALL : MADV_GUARD_REMOVE) == 0)
+	static bool
+		protects; /* atomic: some guards are pages without access to the kernel, too, which MADV_GUARD_REMOVE leaves as they are */
+	if (grt__sys_madvise(p, n, on ? MADV_GUARD_INSTALL : MADV_GUARD_REMOVE) == 0 &&
+	    (on || !grt_load_relaxed(&protects)))
 		return true;
+	if (on)
+		grt_store_relaxed(&protects, true);
 	return grt__sys_mprotect(p, n, on ? PROT_NONE : PROT_READ | PROT_WRITE) == 0;
 }
 
@@ -155,8 +160,10 @@ static void release(struct mcache *c, void *p)
 		bool trailed = has_trailer(p);
 		if (trailed)
 			check_trailer(p);
-		if (grt__heap_modes & HEAP_ZERO_FREE)
-			memset(p, 0, grt__heap_size(p));
+		if (grt__heap_modes & HEAP_ZERO_FREE) {
+			size_t own = s && s->state == SPAN_RESERVE ? 16 : 0; /* reserve.c's when it is free, and looked at then */
+			memset((char *)p + own, 0, grt__heap_size(p) - own);
+		}
 		if (trailed)
 			*trailer(p) = hidden(p, FREED);
 	}

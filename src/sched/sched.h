@@ -243,10 +243,10 @@ struct grt_timer {
 	int64_t real; /* the deadline of CLOCK_REALTIME (clock.h), or 0 */
 	/* called without the timers lock on an M, inside a critical section; must not park */
 	void (*fire)(struct grt_timer *self);
-	struct p *pp;                         /* whose heap, atomic */
-	struct grt_timer *left, *right, *up;  /* timers lock */
-	uint32_t rank;                        /* 0: not in the heap; timers lock */
-	uint32_t firing;                      /* atomic: fire is being called */
+	struct p *pp;                        /* whose heap, atomic */
+	struct grt_timer *left, *right, *up; /* timers lock */
+	uint32_t rank;                       /* 0: not in the heap; timers lock */
+	uint32_t firing;                     /* atomic: fire is being called */
 };
 
 /* Task. */

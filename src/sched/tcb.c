@@ -62,7 +62,7 @@ struct tls_image {
 static struct image_set {
 	uint32_t n;
 	struct tls_image image[TLS_IMAGES];
-} * image_set; /* atomic: immutable once published */
+} * image_set;            /* atomic: immutable once published */
 static bool images_stale; /* atomic: no memory for those of the libraries that came since */
 
 static void *libc_symbol(const char *name)
