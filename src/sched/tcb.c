@@ -219,41 +219,59 @@ void grt__tcb_set_stack(struct g *gp)
 
 /* ---- static TLS of libraries loaded later ---- */
 
-/* How far below the thread pointer a module's TLS lies; 0: not in static TLS. dlpi_tls_data would say it only for a thread whose DTV
- * has met the module. Under the loader's lock (dl_iterate_phdr). */
-static uintptr_t static_tls_offset(const struct dl_phdr_info *info)
+static const char *libc_name; /* its file, as the loader calls it */
+
+/* How far below the thread pointer a module's TLS lies; 0: not in static TLS but in the DTV. dlpi_tls_data would say it only for a thread
+ * whose DTV has met the module. */
+static uintptr_t static_tls_offset(const struct link_map *lm)
 {
-	for (const struct link_map *lm = _r_debug.r_map; lm; lm = lm->l_next) {
-		if (lm->l_addr != info->dlpi_addr)
+	uintptr_t offset = *(const uintptr_t *)((const char *)lm + off.tls_offset);
+	return (intptr_t)offset > 0 && offset <= tls_size ? offset : 0;
+}
+
+static void add_image(struct image_set *set, const struct link_map *lm, const ElfW(Phdr) * ph, int n)
+{
+	uintptr_t below = static_tls_offset(lm);
+	char *here = (char *)grt__thread_pointer() - below;
+	for (; below && n > 0; n--, ph++) {
+		if (ph->p_type != PT_TLS || set->n == TLS_IMAGES)
 			continue;
-		uintptr_t offset = *(const uintptr_t *)((const char *)lm + off.tls_offset);
-		return (intptr_t)offset > 0 ? offset : 0;
+		/* libc's own segment holds errno and the caches that outlive a task; so does that of a libc in another namespace. */
+		if ((uintptr_t)&errno - (uintptr_t)here < ph->p_memsz)
+			libc_name = lm->l_name;
+		else if (!libc_name || strcmp(lm->l_name, libc_name) != 0)
+			set->image[set->n++] = (struct tls_image){below, (const void *)(lm->l_addr + ph->p_vaddr),
+			                                          (uint32_t)ph->p_filesz, (uint32_t)ph->p_memsz};
 	}
+}
+
+/* The program's namespace. Under the loader's lock, as the next. */
+static int add_module(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	(void)size;
+	for (const struct link_map *lm = _r_debug.r_map; lm && info->dlpi_tls_modid; lm = lm->l_next)
+		if (lm->l_addr == info->dlpi_addr) {
+			add_image(arg, lm, info->dlpi_phdr, info->dlpi_phnum);
+			break;
+		}
 	return 0;
 }
 
-static int add_image(struct dl_phdr_info *info, size_t size, void *arg)
+/* Those of dlmopen, which dl_iterate_phdr leaves out. Their modules are libraries: the program headers are where the file header says. */
+static int add_namespaces(struct dl_phdr_info *info, size_t size, void *arg)
 {
-	struct image_set *set = arg;
+	(void)info;
 	(void)size;
-	if (!info->dlpi_tls_modid || set->n == TLS_IMAGES)
-		return 0;
-	uintptr_t below = static_tls_offset(info);
-	if (below == 0 || below > tls_size)
-		return 0; /* dynamic TLS: in the DTV */
-	char *here = (char *)grt__thread_pointer() - below;
-	for (int i = 0; i < info->dlpi_phnum; i++) {
-		const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
-		if (ph->p_type != PT_TLS)
-			continue;
-		/* libc's own segment holds errno and the caches that outlive a task. */
-		uintptr_t errno_at = (uintptr_t)&errno;
-		if (errno_at - (uintptr_t)here < ph->p_memsz)
-			continue;
-		set->image[set->n++] = (struct tls_image){below, (const void *)(info->dlpi_addr + ph->p_vaddr),
-		                                          (uint32_t)ph->p_filesz, (uint32_t)ph->p_memsz};
-	}
-	return 0;
+#if __GLIBC_PREREQ(2, 35)
+	const struct r_debug_extended *ns = (const struct r_debug_extended *)&_r_debug;
+	while (ns->base.r_version >= 2 && (ns = ns->r_next))
+		for (const struct link_map *lm = ns->base.r_map; lm; lm = lm->l_next) {
+			const ElfW(Ehdr) *eh = (const ElfW(Ehdr) *)lm->l_addr;
+			if (static_tls_offset(lm))
+				add_image(arg, lm, (const ElfW(Phdr) *)((const char *)eh + eh->e_phoff), eh->e_phnum);
+		}
+#endif
+	return 1;
 }
 
 static int has_exec_stack(struct dl_phdr_info *info, size_t size, void *arg)
@@ -274,7 +292,8 @@ static bool take_images(void)
 	grt_store_seqcst(&images_stale, !set);
 	if (!set)
 		return grt_load_relaxed(&image_set) != NULL;
-	dl_iterate_phdr(add_image, set);
+	dl_iterate_phdr(add_module, set);
+	dl_iterate_phdr(add_namespaces, set);
 	bool task = grt__self.g != NULL;
 	if (task) /* no handler of the program may run, wait or jump away while the lock is held */
 		grt__enter();
