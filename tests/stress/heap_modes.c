@@ -4,7 +4,8 @@
  * CFLAGS: -Wno-use-after-free -Wno-free-nonheap-object -Wno-array-bounds -fno-builtin
  * LDFLAGS: -ldl
  * Whatever is freed that is no block, or is one no more, and whatever is written beside a block: a line that tells it and the end, in every mode
- * of GODEBUG, or, where the mode leaves the memory without access, a fault. Neither silence nor a hang.
+ * of GODEBUG, or, where the mode leaves the memory without access, a fault. Neither silence nor a hang. And a value that a mode cannot
+ * have: one line that says so, and the mode is off.
  */
 #define _GNU_SOURCE
 #include "../shim/check.h"
@@ -296,8 +297,21 @@ static const struct mode {
 	{"allocfreetrace=1", 0},
 };
 
+/* The mode is off: what it would find is not found. With threads, which take up the other settings, nothing is said again. */
+static int unharmed(int threads)
+{
+	block = malloc(100);
+	block[100] = 1;
+	free(block);
+	if (threads)
+		join(spawn(frees, malloc(10)));
+	return 0;
+}
+
 static int as_child(const char *name)
 {
+	if (!strcmp(name, "unharmed") || !strcmp(name, "threads"))
+		return unharmed(name[0] == 't');
 	prctl(PR_SET_DUMPABLE, 0);
 	alarm(20);
 	for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
@@ -306,29 +320,61 @@ static int as_child(const char *name)
 	return 7; /* nothing was found */
 }
 
-static int ends(const struct way *w, const struct mode *m)
+static char text[1 << 20]; /* what the last one said */
+
+static int ends(const char *way, const char *name, const char *value)
 {
-	static char text[1 << 20];
 	int fds[2];
 	EXPECT_EQ(0, pipe(fds));
 	pid_t pid = fork();
 	if (pid == 0) {
-		setenv("GODEBUG", m->godebug, 1);
+		setenv(name, value, 1);
 		dup2(fds[1], 2);
 		close(fds[0]);
 		close(fds[1]);
-		execl("/proc/self/exe", "self", w->name, (char *)NULL);
+		execl("/proc/self/exe", "self", way, (char *)NULL);
 		_exit(126);
 	}
 	close(fds[1]);
 	read_end(fds[0], text, sizeof text);
-	int status = reap(pid);
+	return reap(pid);
+}
+
+static int found(const struct way *w, const struct mode *m)
+{
+	int status = ends(w->name, "GODEBUG", m->godebug);
 	if (killed_by(status, SIGABRT) && strstr(text, "fatal error: "))
 		return 1;
 	if (m->modes & EFENCE && killed_by(status, SIGSEGV))
 		return 1;
 	fprintf(stderr, "%s, GODEBUG=%s: status %#x: %.300s\n", w->name, m->godebug, (unsigned)status, text);
 	return 0;
+}
+
+static int bad_values(void)
+{
+	static const struct {
+		const char *name, *value, *line;
+	} env[] = {
+		{"GODEBUG", "hardened=yes", "libgrt: GODEBUG: hardened: invalid value \"yes\", using 0\n"},
+		{"GODEBUG", "hardened=", "libgrt: GODEBUG: hardened: invalid value \"\", using 0\n"},
+		{"GODEBUG", "hardened=-1", "libgrt: GODEBUG: hardened: invalid value \"-1\", using 0\n"},
+		{"GODEBUG", "zerofree=2x", "libgrt: GODEBUG: zerofree: invalid value \"2x\", using 0\n"},
+		{"GODEBUG", "efence=on", "libgrt: GODEBUG: efence: invalid value \"on\", using 0\n"},
+		{"GODEBUG", "x=1,allocfreetrace= 1", "libgrt: GODEBUG: allocfreetrace: invalid value \" 1\", using 0\n"},
+		{"GOMEMLIMIT", "much", "libgrt: GOMEMLIMIT: invalid value \"much\", using off\n"},
+		{"GODEBUG", "hardened,efence,unknown=zzz", ""},
+	};
+	int bad = 0;
+	for (size_t i = 0; i < sizeof env / sizeof *env; i++)
+		for (int threads = 0; threads < 2; threads++) {
+			int status = ends(threads ? "threads" : "unharmed", env[i].name, env[i].value);
+			if (status == 0 && !strcmp(text, env[i].line))
+				continue;
+			fprintf(stderr, "%s=%s: status %#x, it said: %s\n", env[i].name, env[i].value, (unsigned)status, text);
+			bad++;
+		}
+	return bad;
 }
 
 int main(int argc, char **argv)
@@ -339,7 +385,8 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
 		for (size_t k = 0; k < sizeof mode / sizeof *mode; k++)
 			if (!ways[i].in || ways[i].in & mode[k].modes)
-				bad += !ends(&ways[i], &mode[k]);
+				bad += !found(&ways[i], &mode[k]);
+	bad += bad_values();
 	puts(bad ? "failed" : "ok");
 	return bad != 0;
 }
