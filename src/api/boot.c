@@ -17,6 +17,7 @@
 #include "sync/mutex.h"
 #include "sync/once.h"
 #include <dlfcn.h>
+#include <errno.h>
 #include <pthread.h>
 #include <sys/resource.h>
 
@@ -83,6 +84,7 @@ static const char *tool(void)
 	return NULL;
 }
 
+/* What it needs memory for comes first, and is kept: without it the process stays COLD, and the next pthread_create tries again. */
 static void boot(void)
 {
 	const char *why;
@@ -100,18 +102,20 @@ static void boot(void)
 		stay_one_to_one("the program talks to the kernel's threads itself: it handles signals without libc");
 		return;
 	}
-	default_stack();
 	int procs = grt__knobs.gomaxprocs ? grt__knobs.gomaxprocs : nprocs_by_default();
-	grt__knobs_complain(procs);
-	grt__proc_init(procs < MAX_PROCS ? procs : MAX_PROCS);
-	grt__tcb_images_refresh();
+	if (!grt__proc_init(procs < MAX_PROCS ? procs : MAX_PROCS) || !grt__tcb_images_refresh() || !grt__m_boot_prepare())
+		return;
+	default_stack();
 	/* Before there is a second thread: growing a shared descriptor table waits for the kernel's grace period, 15 ms. */
 	grt__signal_bell_open();
-	if (grt__sysmon_start(&why) != 0) {
+	int r = grt__sysmon_start(&why);
+	if (r != 0) {
 		grt__signal_bell_close();
-		stay_one_to_one(why);
+		if (r != -EAGAIN)
+			stay_one_to_one(why);
 		return;
 	}
+	grt__knobs_complain(procs);
 	boot_pid = grt__sys_getpid();
 	grt__tcb_unregister_rseq();
 	grt__m_boot_main();
@@ -133,24 +137,29 @@ static void boot(void)
 	grt__schedtrace_init();
 }
 
-bool grt__boot(void)
+/* In a child of fork: its first thread. */
+static int restart_sysmon(void)
+{
+	const char *why;
+	grt__signal_bell_open();
+	return grt__sysmon_start(&why) == 0 ? 0 : -EAGAIN;
+}
+
+int grt__boot(void)
 {
 	static uint32_t booting;
 	if (grt_likely(grt__state == GRT_BOOTED)) {
-		if (grt_unlikely(!grt__sched.sysmon_tid) && grt__self.g) { /* child of fork: its first thread */
-			const char *why;
-			grt__signal_bell_open();
-			if (grt__sysmon_start(&why) != 0)
-				return false;
-		}
-		return grt__self.g != NULL;
+		if (!grt__self.g)
+			return -ENOTSUP;
+		return grt_likely(grt__sched.sysmon_tid) ? 0 : restart_sysmon();
 	}
 	if (grt__state == GRT_ONE_TO_ONE || grt__sys_gettid() != grt__sys_getpid())
-		return false;
+		return -ENOTSUP;
 	if (grt_xchg_acqrel(&booting, 1)) /* pthread_create inside a malloc that boot itself called */
-		return false;
+		return -ENOTSUP;
 	boot();
-	return grt__state == GRT_BOOTED;
+	grt_store_release(&booting, 0);
+	return grt__state == GRT_BOOTED ? 0 : grt__state == GRT_COLD ? -EAGAIN : -ENOTSUP;
 }
 
 void grt__fork_prepare(void)

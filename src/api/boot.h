@@ -17,8 +17,9 @@
 
 extern const char *grt__one_to_one_reason;
 
-/* Makes sure tasks can be made. True: BOOTED and sysmon runs. Main thread or a task; false on a foreign thread. */
-bool grt__boot(void);
+/* Makes sure tasks can be made. 0: BOOTED and sysmon runs. -EAGAIN: not now, there is no memory. -ENOTSUP: threads are libc's; so on a
+ * foreign thread. */
+int grt__boot(void);
 /* Around fork: before it, and after it in the parent. The forking thread holds the heap's locks in between. */
 void grt__fork_prepare(void);
 void grt__fork_parent(void);

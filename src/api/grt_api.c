@@ -27,16 +27,17 @@ static int go_thread(void (*fn)(void *), void *arg)
 /* A grt_go function has no result; what is left in the result register is nobody's business. */
 GRT_EXPORT int grt_go(void (*fn)(void *), void *arg)
 {
-	if (grt__boot()) {
-		struct grt_spawn how = {
-			.fn = (void *(*)(void *))(uintptr_t)fn, .arg = arg, .guard_size = SIZE_MAX, .detached = true};
-		int r = grt__spawn(&how, NULL);
-		if (r == 0)
-			return 0;
-		errno = -r;
-		return -1;
-	}
-	return go_thread(fn, arg);
+	struct grt_spawn how = {
+		.fn = (void *(*)(void *))(uintptr_t)fn, .arg = arg, .guard_size = SIZE_MAX, .detached = true};
+	int r = grt__boot();
+	if (r == -ENOTSUP)
+		return go_thread(fn, arg);
+	if (r == 0)
+		r = grt__spawn(&how, NULL);
+	if (r == 0)
+		return 0;
+	errno = -r;
+	return -1;
 }
 
 GRT_EXPORT void grt_yield(void)
@@ -49,7 +50,7 @@ GRT_EXPORT void grt_yield(void)
 
 GRT_EXPORT void grt_lock_os_thread(void)
 {
-	if (grt__boot())
+	if (grt__boot() == 0)
 		grt__lock_os_thread();
 }
 
@@ -61,7 +62,7 @@ GRT_EXPORT void grt_unlock_os_thread(void)
 
 GRT_EXPORT int grt_gomaxprocs(int n)
 {
-	if (!grt__boot())
+	if (grt__boot() != 0)
 		return grt__one_to_one_reason ? grt__os.ncpu : 1;
 	int old = grt__gomaxprocs(n);
 	if (n > 0)
@@ -71,7 +72,7 @@ GRT_EXPORT int grt_gomaxprocs(int n)
 
 GRT_EXPORT int grt_num_tasks(void)
 {
-	return grt__boot() ? grt__num_tasks() : 1;
+	return grt__boot() == 0 ? grt__num_tasks() : 1;
 }
 
 GRT_EXPORT const char *grt_version(void)
@@ -82,8 +83,10 @@ GRT_EXPORT const char *grt_version(void)
 GRT_EXPORT int grt_doctor_report(char *buf, size_t size)
 {
 	size_t n = 0;
-	if (!grt__boot()) {
-		grt__format(buf, size, "%s\n", grt__one_to_one_reason ? grt__one_to_one_reason : "called on a foreign thread");
+	int r = grt__boot();
+	if (r != 0) {
+		const char *why = r == -EAGAIN ? "out of memory" : "called on a foreign thread";
+		grt__format(buf, size, "%s\n", grt__one_to_one_reason ? grt__one_to_one_reason : why);
 		return 1;
 	}
 	n += grt__format(buf + n, size - n, "tasks: M:N\ngomaxprocs: %d\n", grt__gomaxprocs(0));

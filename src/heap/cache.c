@@ -295,12 +295,23 @@ static bool next_current_locked(struct mcache *c, unsigned spanclass)
 
 static void *sampled(struct mcache *c, void *p, size_t n);
 
+/* hardened=1. Whoever writes to a free slot destroys its link, which is hidden: what then comes out is not one. */
+static void check_link(const struct span *s)
+{
+	char *next = link_of(s->free);
+	if (next != s->base + 1 && ((uintptr_t)(next - s->base) >= SPAN_MAX || !begins_block(s, next)))
+		grt__heap_bad_free("memory was written to after its free", s->free);
+}
+
 static void *take_slowly(struct mcache *c, unsigned spanclass)
 {
 	for (;;) {
 		struct span *s = c->current[spanclass];
-		if (is_slot(s->free) || grt__span_drain(s) || carve(c, s))
+		if (is_slot(s->free) || grt__span_drain(s) || carve(c, s)) {
+			if (grt_unlikely(grt__heap_modes & HEAP_HARDENED))
+				check_link(s);
 			return span_take(s, c->secret);
+		}
 		if (!heap_lock(&c->lock))
 			return NULL;
 		bool more = next_current_locked(c, spanclass);
@@ -403,6 +414,8 @@ static void give_all(struct mcache *c)
 static void *huge(struct mcache *c, size_t n, size_t align)
 {
 	struct span *s;
+	if (n > 1ul << ADDRESS_BITS)
+		return NULL;
 	if (grt__huge_alloc(n, align, &s) != GOT_SPAN) {
 		give_all(c);
 		if (grt__huge_alloc(n, align, &s) != GOT_SPAN)
@@ -441,15 +454,13 @@ void *grt__cache_large(struct mcache *c, size_t n, size_t align, bool zero)
 
 static void free_large(struct mcache *c, struct span *s)
 {
-	if (!c) {
-		grt__pages_defer(s); /* the caller may be in the middle of anything */
+	if (c && cache_keep(c, s))
 		return;
-	}
-	if (cache_keep(c, s))
-		return;
-	c->large_frees++;
-	if (!grt__pages_free(s))
-		grt__pages_defer(s);
+	s->state = SPAN_KEPT; /* a second free finds it so */
+	if (c)
+		c->large_frees++;
+	if (!c || !grt__pages_free(s))
+		grt__pages_defer(s); /* without a cache the caller may be in the middle of anything */
 }
 
 /* ---- free ---- */
@@ -530,8 +541,10 @@ void grt__cache_free_slow(struct mcache *c, struct span *s, void *p)
 			grt__heap_bad_free("free of a pointer that malloc did not return", p);
 		if (c)
 			c->large_frees++;
-		if (!c || !grt__huge_free(s))
+		if (!c || !grt__huge_free(s)) {
+			s->state = SPAN_KEPT;
 			grt__pages_defer(s);
+		}
 		return;
 	}
 	switch (s->state) {

@@ -101,6 +101,15 @@ bool grt__huge_free(struct span *s)
 	return true;
 }
 
+/* A refused mremap has taken the mapping at `to` away, or has not; what is there may be another thread's by now. */
+static void give_up(char *to, size_t bytes)
+{
+	long p =
+		grt__sys_mmap(to, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+	if (!grt__sys_failed(p))
+		grt__sys_munmap((char *)p, bytes);
+}
+
 struct span *grt__huge_resize(struct span *s, size_t bytes)
 {
 	bytes = mapping_size(bytes);
@@ -114,7 +123,7 @@ struct span *grt__huge_resize(struct span *s, size_t bytes)
 			return NULL;
 		r = grt__sys5(SYS_mremap, base, s->bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, to);
 		if (grt__sys_failed(r)) {
-			grt__sys_munmap(to, bytes);
+			give_up(to, bytes);
 			return NULL;
 		}
 	}
@@ -135,5 +144,5 @@ struct span *grt__huge_of(const void *p)
 		return NULL;
 	uintptr_t entry = grt_load_acquire(&grt__heap_root[index]);
 	struct span *s = (struct span *)(entry - ROOT_HUGE);
-	return entry & ROOT_HUGE && s->base == p ? s : NULL;
+	return entry & ROOT_HUGE && s->base == p && s->state == SPAN_HUGE ? s : NULL;
 }

@@ -4,13 +4,19 @@
 #include <sys/mman.h>
 
 enum { TRAILER = 8, FILL = 0xd5, FILL_MOST = 512 /* bytes behind a block that are looked at */ };
+#define FREED SIZE_MAX /* in the trailer of a free block, instead of its size */
 
 unsigned grt__heap_modes;
 
 bool grt__guard(char *p, size_t n, bool on)
 {
-	if (grt__sys_madvise(p, n, on ? MADV_GUARD_INSTALL : MADV_GUARD_REMOVE) == 0)
+	static bool
+		protects; /* atomic: some guards are pages without access to the kernel, too, which MADV_GUARD_REMOVE leaves as they are */
+	if (grt__sys_madvise(p, n, on ? MADV_GUARD_INSTALL : MADV_GUARD_REMOVE) == 0 &&
+	    (on || !grt_load_relaxed(&protects)))
 		return true;
+	if (on)
+		grt_store_relaxed(&protects, true);
 	return grt__sys_mprotect(p, n, on ? PROT_NONE : PROT_READ | PROT_WRITE) == 0;
 }
 
@@ -39,11 +45,13 @@ static void put_trailer(void *p, size_t n)
 	memset((char *)p + n, FILL, slack < FILL_MOST ? slack : FILL_MOST);
 }
 
-/* The size that was asked for; dies if anything was written behind it. */
+/* Of a block: the size that was asked for; dies if anything was written behind it. */
 static size_t check_trailer(const void *p)
 {
 	size_t have = grt__heap_size(p), n = *trailer(p) ^ hidden(p, 0);
-	if (have < TRAILER || n > have - TRAILER)
+	if (n == FREED)
+		grt__heap_bad_free("double free", p);
+	if (n > have - TRAILER)
 		grt__heap_bad_free("memory behind the block was written to", p);
 	const unsigned char *at = (const unsigned char *)p + n;
 	size_t slack = have - TRAILER - n;
@@ -64,10 +72,15 @@ static void *fence_alloc(size_t n, size_t align)
 	if (grt__pages_alloc(npages + 1, 1, &s) != GOT_SPAN)
 		return NULL;
 	char *end = s->base + (npages << PAGE_SHIFT);
-	grt__guard(end, PAGE, true);
+	if (!grt__guard(end, PAGE, true)) {
+		if (!grt__pages_free(s))
+			grt__pages_defer(s);
+		return NULL;
+	}
+	if (!s->zero)
+		memset(s->base, 0, npages << PAGE_SHIFT);
 	s->state = SPAN_FENCE;
 	s->free = (char *)(((uintptr_t)end - (room ? room : 16)) & ~(align - 1));
-	memset(s->base, 0, npages << PAGE_SHIFT);
 	return s->free;
 }
 
@@ -80,13 +93,26 @@ static void fence_free(struct span *s, void *p)
 	grt__guard(s->base, (size_t)s->npages << PAGE_SHIFT, true);
 }
 
-static struct span *fence_of(const void *p)
-{
-	struct span *s = span_of(p);
-	return s && s->state == SPAN_FENCE ? s : NULL;
-}
-
 /* ---- */
+
+/* p begins a block that is not free, as far as the map and its link tell; else it is for grt__cache_free_slow to say what it is. */
+static bool sound(const struct span *s, const void *p)
+{
+	if (!s)
+		return grt__huge_of(p) != NULL;
+	switch (s->state) {
+	case SPAN_SMALL:
+		return begins_block(s, p) && !shows_link(s, p);
+	case SPAN_LARGE:
+		return p == s->base;
+	case SPAN_RESERVE:
+		return (size_t)((const char *)p - s->base) % s->size == 0;
+	case SPAN_FENCE:
+		return p == s->free;
+	default:
+		return false;
+	}
+}
 
 static void trace(const char *what, const void *p, size_t n)
 {
@@ -96,8 +122,10 @@ static void trace(const char *what, const void *p, size_t n)
 
 size_t grt__modes_size(const void *p)
 {
-	const struct span *s = fence_of(p);
-	if (s)
+	const struct span *s = span_of(p);
+	if (!sound(s, p))
+		return 0;
+	if (s && s->state == SPAN_FENCE)
 		return (size_t)(s->base + ((size_t)(s->npages - 1) << PAGE_SHIFT) - (const char *)p);
 	return has_trailer(p) ? check_trailer(p) : grt__heap_size(p);
 }
@@ -128,13 +156,16 @@ static void release(struct mcache *c, void *p)
 		fence_free(s, p);
 		return;
 	}
-	/* What is no block is for grt__cache_free_slow to say; a free one shows its link. */
-	bool sound = !s || (s->state == SPAN_SMALL ? begins_block(s, p) && !shows_link(s, p) : p == s->base);
-	if (sound && grt__heap_size(p)) {
-		if (has_trailer(p))
+	if (sound(s, p)) {
+		bool trailed = has_trailer(p);
+		if (trailed)
 			check_trailer(p);
-		if (grt__heap_modes & HEAP_ZERO_FREE)
-			memset(p, 0, grt__heap_size(p));
+		if (grt__heap_modes & HEAP_ZERO_FREE) {
+			size_t own = s && s->state == SPAN_RESERVE ? 16 : 0; /* reserve.c's when it is free, and looked at then */
+			memset((char *)p + own, 0, grt__heap_size(p) - own);
+		}
+		if (trailed)
+			*trailer(p) = hidden(p, FREED);
 	}
 	grt__cache_free_slow(c, s, p);
 }
@@ -155,8 +186,7 @@ void grt__modes_free(struct mcache *c, void *p)
 void grt__modes_free_sized(struct mcache *c, void *p, size_t n)
 {
 	const struct span *s = span_of(p);
-	bool block = s && s->state == SPAN_SMALL ? begins_block(s, p) && !shows_link(s, p) : grt__heap_size(p) > 0;
-	if (block && has_trailer(p) && check_trailer(p) != n)
+	if (sound(s, p) && has_trailer(p) && check_trailer(p) != n)
 		grt__heap_bad_free("sized free with another size than the block's", p);
 	grt__modes_free(c, p);
 }
@@ -164,12 +194,20 @@ void grt__modes_free_sized(struct mcache *c, void *p, size_t n)
 void *grt__modes_realloc(struct mcache *c, void *p, size_t n)
 {
 	const struct span *s = span_of(p);
-	if (s ? s->state != SPAN_FENCE && !grt__heap_size(p) : !grt__huge_of(p))
-		grt__heap_bad_free("realloc of a pointer that malloc did not return", p);
+	if (!sound(s, p))
+		grt__heap_bad_free(s && s->state == SPAN_SMALL && begins_block(s, p)
+		                       ? "realloc of memory that is not allocated"
+		                       : "realloc of a pointer that malloc did not return",
+		                   p);
 	size_t have = grt__modes_size(p);
 	void *to = allocate(c, n, 16, false);
-	if (!to)
-		return NULL;
+	if (!to) {
+		if (n > have)
+			return NULL;
+		if (has_trailer(p)) /* what is to shrink may stay */
+			put_trailer(p, n);
+		return p;
+	}
 	memcpy(to, p, have < n ? have : n);
 	if (grt__heap_modes & HEAP_TRACE)
 		grt__print("tracerealloc(%p, %p, 0x%lx) tid=%d\n", p, to, (unsigned long)n, grt__sys_gettid());

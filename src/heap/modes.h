@@ -3,7 +3,8 @@
  * free comes here: the caches' fast paths refuse (cache.c: no sample is ever left, and the owners of spans are tagged).
  *
  *   hardened=1        A trailer at the end of each block holds its size, and what is between is filled: free finds whatever was written
- *                     behind the block, and sized free whether the size is the block's. Free slots are handed out in random order, a page without access lies behind each span.
+ *                     behind the block, and sized free whether the size is the block's. Free slots are handed out in random order, a page
+ *                     without access lies behind each span; one that was written to is found when it is handed out, by its link.
  *   zerofree=1        Freed memory is cleared.
  *   efence=1          Each block is at the end of pages of its own, a page without access behind it. Once freed its address is
  *                     never used again, and touching it is a fault.

@@ -2,6 +2,7 @@
 #include "heap/scavenge.h"
 #include "heap/span.h"
 #include "os/os.h"
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -172,12 +173,33 @@ static void put_run_locked(struct arena *a, size_t first, size_t n, int64_t free
 
 /* ---- arenas ---- */
 
+/* There is not so much address space that something could be cut off: right below what is mapped, or further down. */
+static char *map_exactly(size_t bytes, size_t align, int prot, int flags)
+{
+	enum { TRIES = 64 };
+	long p = grt__sys_mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (grt__sys_failed(p))
+		return NULL;
+	grt__sys_munmap((void *)p, bytes);
+	uintptr_t at = (uintptr_t)p & ~(align - 1);
+	for (int i = 0; i < TRIES && at >= align; i++, at -= align) {
+		p = grt__sys_mmap((void *)at, bytes, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | flags, -1, 0);
+		if ((uintptr_t)p == at)
+			return (char *)at;
+		if (!grt__sys_failed(p)) /* a kernel that does not know the flag */
+			grt__sys_munmap((void *)p, bytes);
+		else if (p != -EEXIST)
+			break;
+	}
+	return NULL;
+}
+
 char *grt__map_aligned(size_t bytes, size_t align, int prot, int flags)
 {
 	size_t total = bytes + align - 4096;
 	long p = grt__sys_mmap(NULL, total, prot, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
 	if (grt__sys_failed(p))
-		return NULL;
+		return map_exactly(bytes, align, prot, flags);
 	char *lo = (char *)p, *hi = lo + total, *base = (char *)(((uintptr_t)lo + align - 1) & ~(align - 1));
 	if (base > lo)
 		grt__sys_munmap(lo, (size_t)(base - lo));
@@ -343,6 +365,18 @@ static void note_untouched_locked(struct arena *a, const struct span *s, size_t 
 	}
 }
 
+/* The page behind a span's slots can be used again; if the kernel refuses that it is nobody's from here on. */
+static void open_guard_locked(struct arena *a, struct span *s)
+{
+	size_t last = page_index(s) + s->npages - 1;
+	char *at = (char *)a + (last << PAGE_SHIFT);
+	if (grt__guard(at, PAGE, false))
+		return;
+	a->spans[last] = (struct span){.state = SPAN_NONE, .base = at, .npages = 1, .free = at + 1};
+	a->map[last] = (uint16_t)last;
+	s->npages--;
+}
+
 bool grt__pages_free(struct span *s)
 {
 	if (!heap_lock(&h.lock))
@@ -350,7 +384,7 @@ bool grt__pages_free(struct span *s)
 	struct arena *a = arena_of(s);
 	size_t first = page_index(s);
 	if (grt_unlikely(s->guarded))
-		grt__guard(s->base + ((size_t)(s->npages - 1) << PAGE_SHIFT), PAGE, false);
+		open_guard_locked(a, s);
 	if (s->state == SPAN_SMALL) {
 		h.class_allocs[s->spanclass >> 1] += s->allocs;
 		h.class_frees[s->spanclass >> 1] += s->frees;
@@ -415,20 +449,23 @@ static struct span *find_old(struct span *t, int64_t before)
 	return find_old(t->left, before);
 }
 
-/* Not in the treap and not locked meanwhile. How many bytes. */
-static size_t release_run(struct arena *a, size_t first, size_t n)
+/* Not in the treap and not locked meanwhile. How many pages from the first on are not resident now: fewer than n if the kernel refuses (locked
+ * memory). */
+static size_t release_run(struct arena *a, size_t first, size_t n, size_t *released)
 {
-	size_t released = 0;
-	for (size_t i = first; i < first + n;) {
+	size_t i = first;
+	*released = 0;
+	while (i < first + n) {
 		size_t end = i;
 		while (end < first + n && !(a->untouched[end / 64] >> end % 64 & 1))
 			end++;
-		if (end > i && grt__sys_madvise((char *)a + (i << PAGE_SHIFT), (end - i) << PAGE_SHIFT, MADV_DONTNEED) == 0)
-			released += (end - i) << PAGE_SHIFT;
+		if (end > i && grt__sys_madvise((char *)a + (i << PAGE_SHIFT), (end - i) << PAGE_SHIFT, MADV_DONTNEED) != 0)
+			break;
+		*released += (end - i) << PAGE_SHIFT;
 		for (i = end; i < first + n && (a->untouched[i / 64] >> i % 64 & 1);)
 			i++;
 	}
-	return released;
+	return i - first;
 }
 
 size_t grt__pages_scavenge(size_t keep, int64_t before, size_t most)
@@ -445,17 +482,15 @@ size_t grt__pages_scavenge(size_t keep, int64_t before, size_t most)
 		treap_remove_locked(s);
 		s->state = SPAN_NONE;
 		grt_unlock(&h.lock);
-		size_t now = release_run(a, first, n);
+		size_t now, done = release_run(a, first, n, &now);
 		while (!heap_lock(&h.lock)) /* a fork */
 			grt__os_pause(20);
-		if (now) {
-			h.untouched_pages += n - count_untouched(a, first, n);
-			set_untouched(a, first, n, true);
-		}
-		put_run_locked(a, first, n, now ? 0 : grt_load_relaxed(&grt__heap_epoch));
+		h.untouched_pages += done - count_untouched(a, first, done);
+		set_untouched(a, first, done, true);
+		put_run_locked(a, first, n, done == n ? 0 : grt_load_relaxed(&grt__heap_epoch));
 		grt_unlock(&h.lock);
 		released += now;
-		if (!now)
+		if (done < n)
 			break; /* refused */
 	}
 	return released;
@@ -473,7 +508,7 @@ void grt__pages_deferred(void)
 	struct span *s = grt_xchg_acqrel(&deferred, NULL), *next;
 	for (; s; s = next) {
 		next = s->inbox_next;
-		if (!(s->state == SPAN_HUGE ? grt__huge_free(s) : grt__pages_free(s)))
+		if (!(s->npages ? grt__pages_free(s) : grt__huge_free(s)))
 			grt__pages_defer(s);
 	}
 }

@@ -18,8 +18,15 @@ enum { SIZES = 22 /* 16 B to 32 MiB */ };
 static uint64_t stacks[SIZES]; /* atomic */
 static uint64_t cut;           /* atomic: address of the arena | first page not cut off */
 
+/* The second word of a free block, by which a second free is known. */
+static uint64_t mark(const void *block)
+{
+	return ((uintptr_t)block ^ grt__heap_secret) * 0x9e3779b97f4a7c15ull;
+}
+
 static void push(unsigned k, void *block)
 {
+	((uint64_t *)block)[1] = mark(block);
 	uint64_t old = grt_load_relaxed(&stacks[k]), now;
 	do {
 		*(uint64_t *)block = old & ADDRESS_PART;
@@ -40,13 +47,16 @@ static void *pop(unsigned k)
 	return block;
 }
 
-static char *new_arena(void)
+/* A whole one, or as much of it as there is memory for: in any case room for a block of so many pages. */
+static char *new_arena(size_t npages)
 {
-	char *base = grt__map_aligned(ARENA, ARENA, PROT_READ | PROT_WRITE, MAP_NORESERVE);
-	if (!base)
-		return NULL;
+	size_t least = (((HEADER_PAGES + npages - 1) & ~(npages - 1)) + npages) << PAGE_SHIFT, bytes = ARENA;
+	char *base;
+	while (!(base = grt__map_aligned(bytes, ARENA, PROT_READ | PROT_WRITE, MAP_NORESERVE)))
+		if ((bytes /= 2) < least)
+			return NULL;
 	struct arena *a = (struct arena *)base;
-	a->npages = a->open = ARENA_PAGES;
+	a->npages = a->open = (uint32_t)(bytes >> PAGE_SHIFT);
 	grt_store_release(&grt__heap_root[(uintptr_t)base >> ARENA_SHIFT], (uintptr_t)base + ROOT_ARENA);
 	return base;
 }
@@ -57,11 +67,11 @@ static struct span *cut_off(size_t npages)
 	uint64_t old = grt_load_acquire(&cut);
 	for (;;) {
 		size_t at = ((old & (ARENA - 1)) + npages - 1) & ~(npages - 1);
-		if (old && at + npages <= ARENA_PAGES) {
+		struct arena *a = (struct arena *)(old & ~(ARENA - 1));
+		if (a && at + npages <= a->npages) {
 			if (!__atomic_compare_exchange_n(&cut, &old, (old & ~(ARENA - 1)) | (at + npages), false, __ATOMIC_ACQ_REL,
 			                                 __ATOMIC_ACQUIRE))
 				continue;
-			struct arena *a = (struct arena *)(old & ~(ARENA - 1));
 			struct span *s = &a->spans[at];
 			s->base = (char *)a + (at << PAGE_SHIFT);
 			s->npages = (uint32_t)npages;
@@ -70,13 +80,13 @@ static struct span *cut_off(size_t npages)
 				a->map[i] = (uint16_t)at;
 			return s;
 		}
-		char *base = new_arena();
+		char *base = new_arena(npages);
 		if (!base)
 			return NULL;
 		if (!__atomic_compare_exchange_n(&cut, &old, (uintptr_t)base | HEADER_PAGES, false, __ATOMIC_ACQ_REL,
 		                                 __ATOMIC_ACQUIRE)) { /* another was first */
 			grt_store_release(&grt__heap_root[(uintptr_t)base >> ARENA_SHIFT], 0);
-			grt__sys_munmap(base, ARENA);
+			grt__sys_munmap(base, (size_t)((struct arena *)base)->npages << PAGE_SHIFT);
 		}
 	}
 }
@@ -111,5 +121,7 @@ void grt__reserve_free(struct span *s, void *p)
 {
 	if ((size_t)((char *)p - s->base) % s->size)
 		grt__heap_bad_free("free of a pointer that is not the beginning of a block", p);
+	if (grt_xchg_acqrel((uint64_t *)p + 1, mark(p)) == mark(p))
+		grt__heap_bad_free("double free", p);
 	push(s->spanclass, p);
 }

@@ -23,7 +23,7 @@ enum span_state {
 	SPAN_FREE,    /* a free run, in mheap's treap */
 	SPAN_SMALL,   /* slots of a class */
 	SPAN_LARGE,   /* one object */
-	SPAN_KEPT,    /* as LARGE, freed and kept by a cache */
+	SPAN_KEPT,    /* as LARGE or HUGE, freed and kept by a cache, or put off */
 	SPAN_HUGE,    /* one object with a mapping of its own; the span is outside of any arena */
 	SPAN_RESERVE, /* slots of reserve.c */
 	SPAN_FENCE,   /* one object of efence=1, at `free`; NULL: freed, and never used again */

@@ -31,6 +31,29 @@ static void add_span(struct grt_heap_stats *st, const struct span *s)
 	}
 }
 
+/* Every page of every arena is in just one run or span, no two free runs touch, and all are counted. */
+static void walk_locked(void)
+{
+#if GRT_DEBUG >= 3
+	size_t free_pages = 0;
+	for (uint32_t i = 0; i < h.narenas; i++) {
+		struct arena *a = h.arenas[i];
+		bool free_before = false;
+		for (size_t page = HEADER_PAGES, n; page < a->open; page += n) {
+			const struct span *s = &a->spans[page];
+			bool is_free = s->state == SPAN_FREE;
+			n = s->npages;
+			grt_invariant(n >= 1 && page + n <= a->open && s->base == (char *)a + (page << PAGE_SHIFT));
+			grt_invariant(span_at(a, page) == s && span_at(a, page + n - 1) == s);
+			grt_invariant(!is_free || !free_before);
+			free_pages += is_free ? n : 0;
+			free_before = is_free;
+		}
+	}
+	grt_invariant(free_pages == h.free_pages);
+#endif
+}
+
 static void add_classes(struct grt_heap_stats *st)
 {
 	for (unsigned i = 1; i < GRT_CLASSES; i++) {
@@ -50,6 +73,7 @@ void grt__heap_stats(struct grt_heap_stats *st)
 	memset(st, 0, sizeof *st);
 	while (!heap_lock(&h.lock))
 		grt__os_pause(20);
+	walk_locked();
 	for (uint32_t i = 0; i < h.narenas; i++) {
 		const struct arena *a = h.arenas[i];
 		for (size_t page = HEADER_PAGES; page < a->open;) {

@@ -6,11 +6,12 @@ enum { MAX_PROCS = 1024, MAX_MS = 1 << 30 };
 
 struct grt_knobs grt__knobs = {.traceback = KNOB_TRACEBACK_SINGLE};
 
-static void complain(const char *name, const char *value, size_t len)
+static void complain(const char *name, bool heap, const char *value, size_t len)
 {
 	if (grt__knobs.nbad == KNOBS_BAD)
 		return;
 	grt__knobs.bad[grt__knobs.nbad].name = name;
+	grt__knobs.bad[grt__knobs.nbad].heap = heap;
 	char *to = grt__knobs.bad[grt__knobs.nbad++].value;
 	size_t room = sizeof grt__knobs.bad[0].value;
 	for (size_t i = 0; i < len && i + 1 < room; i++)
@@ -47,20 +48,21 @@ static void parse_godebug_one(const char *key, size_t key_len, const char *value
 		if (number(value, len, 0, MAX_MS, &n))
 			grt__knobs.schedtrace_ms = (int)n;
 		else
-			complain("GODEBUG: schedtrace", value, len);
+			complain("GODEBUG: schedtrace", false, value, len);
 		return;
 	}
 	static const struct {
 		const char *key, *name;
 		size_t offset;
+		bool heap;
 	} flags[] = {
-		{"scheddetail", "GODEBUG: scheddetail", offsetof(struct grt_knobs, scheddetail)},
-		{"asyncpreemptoff", "GODEBUG: asyncpreemptoff", offsetof(struct grt_knobs, asyncpreemptoff)},
-		{"preemptstress", "GODEBUG: preemptstress", offsetof(struct grt_knobs, preemptstress)},
-		{"hardened", "GODEBUG: hardened", offsetof(struct grt_knobs, hardened)},
-		{"zerofree", "GODEBUG: zerofree", offsetof(struct grt_knobs, zerofree)},
-		{"efence", "GODEBUG: efence", offsetof(struct grt_knobs, efence)},
-		{"allocfreetrace", "GODEBUG: allocfreetrace", offsetof(struct grt_knobs, allocfreetrace)},
+		{"scheddetail", "GODEBUG: scheddetail", offsetof(struct grt_knobs, scheddetail), false},
+		{"asyncpreemptoff", "GODEBUG: asyncpreemptoff", offsetof(struct grt_knobs, asyncpreemptoff), false},
+		{"preemptstress", "GODEBUG: preemptstress", offsetof(struct grt_knobs, preemptstress), false},
+		{"hardened", "GODEBUG: hardened", offsetof(struct grt_knobs, hardened), true},
+		{"zerofree", "GODEBUG: zerofree", offsetof(struct grt_knobs, zerofree), true},
+		{"efence", "GODEBUG: efence", offsetof(struct grt_knobs, efence), true},
+		{"allocfreetrace", "GODEBUG: allocfreetrace", offsetof(struct grt_knobs, allocfreetrace), true},
 	};
 	for (size_t i = 0; i < GRT_COUNT(flags); i++) {
 		if (!is(key, key_len, flags[i].key))
@@ -68,7 +70,7 @@ static void parse_godebug_one(const char *key, size_t key_len, const char *value
 		if (number(value, len, 0, MAX_MS, &n))
 			*(bool *)((char *)&grt__knobs + flags[i].offset) = n != 0;
 		else
-			complain(flags[i].name, value, len);
+			complain(flags[i].name, flags[i].heap, value, len);
 		return;
 	}
 	/* Another key is one of Go's that means nothing here, or of a later version. */
@@ -99,7 +101,7 @@ static void parse_gotraceback(const char *s)
 	if (number(s, len, 0, MAX_MS, &n)) /* as in Go: 0 none, 1 all, 2 system */
 		grt__knobs.traceback = n == 0 ? KNOB_TRACEBACK_NONE : n == 1 ? KNOB_TRACEBACK_ALL : KNOB_TRACEBACK_SYSTEM;
 	else
-		complain("GOTRACEBACK", s, len);
+		complain("GOTRACEBACK", false, s, len);
 }
 
 static void parse_gomaxprocs(const char *s)
@@ -111,7 +113,7 @@ static void parse_gomaxprocs(const char *s)
 	if (number(s, len, 1, MAX_PROCS, &n))
 		grt__knobs.gomaxprocs = (int)n;
 	else
-		complain("GOMAXPROCS", s, len);
+		complain("GOMAXPROCS", false, s, len);
 }
 
 /* Digits and a unit of B, KiB, MiB, GiB, TiB or none; or "off". */
@@ -130,7 +132,7 @@ static void parse_gomemlimit(const char *s)
 			grt__knobs.memlimit = n > SIZE_MAX >> shift ? SIZE_MAX : n << shift;
 			return;
 		}
-	complain("GOMEMLIMIT", s, strlen(s));
+	complain("GOMEMLIMIT", true, s, strlen(s));
 }
 
 void grt__knobs_parse(char *const *envp)
@@ -158,18 +160,32 @@ void grt__knobs_parse(char *const *envp)
 	}
 }
 
+static void say(const char *name, const char *value, int procs)
+{
+	if (!strcmp(name, "GOMAXPROCS"))
+		grt__print("libgrt: GOMAXPROCS: invalid value \"%s\", using %d\n", value, procs);
+	else if (!strcmp(name, "GOMEMLIMIT"))
+		grt__print("libgrt: GOMEMLIMIT: invalid value \"%s\", using off\n", value);
+	else if (!strcmp(name, "GOTRACEBACK"))
+		grt__print("libgrt: GOTRACEBACK: invalid value \"%s\", using single\n", value);
+	else
+		grt__print("libgrt: %s: invalid value \"%s\", using 0\n", name, value);
+}
+
 void grt__knobs_complain(int procs)
 {
-	for (int i = 0; i < grt__knobs.nbad; i++) {
-		const char *name = grt__knobs.bad[i].name, *value = grt__knobs.bad[i].value;
-		if (!strcmp(name, "GOMAXPROCS"))
-			grt__print("libgrt: GOMAXPROCS: invalid value \"%s\", using %d\n", value, procs);
-		else if (!strcmp(name, "GOMEMLIMIT"))
-			grt__print("libgrt: GOMEMLIMIT: invalid value \"%s\", using off\n", value);
-		else if (!strcmp(name, "GOTRACEBACK"))
-			grt__print("libgrt: GOTRACEBACK: invalid value \"%s\", using single\n", value);
-		else
-			grt__print("libgrt: %s: invalid value \"%s\", using 0\n", name, value);
-	}
+	for (int i = 0; i < grt__knobs.nbad; i++)
+		say(grt__knobs.bad[i].name, grt__knobs.bad[i].value, procs);
 	grt__knobs.nbad = 0;
+}
+
+void grt__knobs_complain_heap(void)
+{
+	int kept = 0;
+	for (int i = 0; i < grt__knobs.nbad; i++)
+		if (grt__knobs.bad[i].heap)
+			say(grt__knobs.bad[i].name, grt__knobs.bad[i].value, 0);
+		else
+			grt__knobs.bad[kept++] = grt__knobs.bad[i];
+	grt__knobs.nbad = (uint8_t)kept;
 }

@@ -2,8 +2,8 @@
  * GODEBUG, GOMAXPROCS, GOMEMLIMIT and GOTRACEBACK, with Go's syntax and meaning.
  *
  * They are read once, from the environment that the program was started with: a later setenv changes nothing, as in
- * Go. Parsing is silent, because the constructor runs in every child process; what is wrong is said at boot, one line
- * each, when the value would first have mattered.
+ * Go. Parsing is silent, because the constructor runs in every child process; what is wrong is said, one line
+ * each, when the value would first have mattered: at the first malloc, or at boot.
  */
 #ifndef GRT_OBSERVE_KNOBS_H
 #define GRT_OBSERVE_KNOBS_H
@@ -34,6 +34,7 @@ struct grt_knobs {
 	bool parsed;
 	struct {
 		const char *name; /* "GOMAXPROCS", "GODEBUG: schedtrace" */
+		bool heap;        /* matters to the heap */
 		char value[48];
 	} bad[KNOBS_BAD];
 };
@@ -44,5 +45,7 @@ void grt__knobs_parse(char *const *envp);
 
 /* Boot. One line on standard error per unusable value; `procs`: what GOMAXPROCS is instead. */
 void grt__knobs_complain(int procs);
+/* The first malloc: the same for what matters to the heap. */
+void grt__knobs_complain_heap(void);
 
 #endif

@@ -226,8 +226,10 @@ static bool store_slot(void **slot, void *value)
 	char *lo = (char *)((uintptr_t)slot & ~(uintptr_t)(page - 1));
 	struct grt_modules *mods = grt__modules_get_sig();
 	struct grt_module *m = grt__module_find_sig(mods, (uintptr_t)slot);
-	bool relro = !m || ((uintptr_t)slot >= m->relro_lo && (uintptr_t)slot < m->relro_hi);
+	bool relro = m && (uintptr_t)slot >= m->relro_lo && (uintptr_t)slot < m->relro_hi;
 	grt__modules_put_sig(mods);
+	if (!m) /* there was no memory for a table that knows it: its page may be of either kind */
+		return false;
 	if (grt__sys_mprotect(lo, page, PROT_READ | PROT_WRITE) < 0)
 		return false;
 	grt_store_release(slot, value);

@@ -176,9 +176,9 @@ struct p {
 	uint8_t is_own;        /* some M's own: in no list, never taken, no tasks queued; constant */
 
 	GRT_ALIGNED(GRT_CACHE_LINE) struct grt_lock timers_lock;
-	struct grt_timer **timers; /* timers lock: 4-ary heap */
-	uint32_t ntimers, timers_cap;
-	int64_t timer0; /* atomic: when of the first, or GRT_FOREVER; written under timers lock */
+	struct grt_timer *timers; /* timers lock: the first; a heap (timer.c) */
+	uint32_t ntimers;         /* timers lock */
+	int64_t timer0;           /* atomic: when of the first, or GRT_FOREVER; written under timers lock */
 
 	struct g *free_g;           /* dead tasks of the default stack size, ready for reuse; owner M */
 	struct g *spare_g;          /* a full chain of them, or NULL; owner M */

@@ -47,7 +47,9 @@ static void grow_locked(uint32_t n)
 		struct p *pp = sched.allp[i];
 		uint8_t was = P_RETIRED;
 		if (!pp) {
-			sched.allp[i] = pp = grt__p_new(i);
+			if (!(pp = grt__p_new(i)))
+				return; /* no memory: as many as there are */
+			sched.allp[i] = pp;
 			grt_store_release(&sched.nallp, i + 1);
 		} else {
 			was = pp->retire;

@@ -13,7 +13,7 @@ enum { M_STACK = 128 << 10, GSIGNAL_STACK = 64 << 10 };
 
 #define sched grt__sched
 
-static struct m m0;
+static struct m *m0; /* of the process's first thread; NULL before boot */
 
 /* ---- P ownership ---- */
 
@@ -159,7 +159,7 @@ GRT_NORETURN static void end(struct m *mp)
 	mp->lockedg = NULL;
 	mp->ending = M_GOES_ON;
 	mp->ends_with_g = 0;
-	while (mp == &m0) /* its end would be the process's */
+	while (mp == m0) /* its end would be the process's */
 		wait_note(mp, GRT_FOREVER);
 	mp->tid = 0;
 	grt_lock(&sched.lock);
@@ -197,7 +197,7 @@ static bool leave_idle_list(struct m *mp, struct p **pp)
 static void end_if_spare(struct m *mp)
 {
 	grt_lock(&sched.lock);
-	bool spare = sched.nmidle > sched.npidle + 1 && mp != &m0 && unlink_idle_locked(mp);
+	bool spare = sched.nmidle > sched.npidle + 1 && mp != m0 && unlink_idle_locked(mp);
 	grt_unlock(&sched.lock);
 	if (spare)
 		end(mp);
@@ -330,7 +330,7 @@ void grt__handoff_p(struct p *pp)
 static struct p *own_p(struct m *mp)
 {
 	if (!mp->own) {
-		struct p *pp = grt__p_try_new(UINT32_MAX);
+		struct p *pp = grt__p_new(UINT32_MAX);
 		if (!pp)
 			return NULL;
 		pp->is_own = 1;
@@ -593,9 +593,7 @@ static bool m_start(struct m *mp)
 
 struct m *grt__m_new(void)
 {
-	if (grt_load_relaxed(&sched.nm_live) >= MAX_MS)
-		grt__throw("thread exhaustion: the process needs more than %d kernel threads", MAX_MS);
-	struct m *mp = m_prepare();
+	struct m *mp = grt_load_relaxed(&sched.nm_live) < MAX_MS ? m_prepare() : NULL;
 	return mp && m_start(mp) ? mp : NULL;
 }
 
@@ -650,14 +648,21 @@ void grt__m_discard(struct g *gp)
 	grt__m_look_own(mp);
 }
 
+bool grt__m_boot_prepare(void)
+{
+	if (m0)
+		m_make_block(m0); /* libraries may have come since */
+	else
+		m0 = m_alloc();
+	return m0 != NULL;
+}
+
 void grt__m_boot_main(void)
 {
-	struct m *mp = &m0;
+	struct m *mp = m0;
 	struct g *gp = &grt__main_g;
 	m_init(mp);
 	grt__task_init_main(gp);
-	mp->gsignal = grt__stack_plain(GSIGNAL_STACK);
-	mp->gsignal_size = GSIGNAL_STACK;
 	mp->tid = grt__sys_getpid();
 	mp->curg = gp;
 	gp->m = mp;
@@ -676,18 +681,8 @@ void grt__m_boot_main(void)
 	grt_barrier();
 	grt__self.g = gp;
 
-	/* g0 of the main kernel thread: a region like a task's, thread block included */
-	struct g *region;
-	if (grt__stack_get(M_STACK, 4096, NULL, &region) < 0)
-		grt__throw("out of memory for the scheduler's stack");
-	mp->g0.tcb = region->tcb;
-	mp->g0.stack_lo = region->stack_lo;
-	mp->g0.birth = (struct grt_ctx_birth){.stack_hi = region->birth.stack_hi, .fn = m_loop_entry, .arg = mp};
-	mp->g0.tls = region->tls;
-	region->tls->g = &mp->g0;
-	region->tls->m = mp;
-	region->status = G_DEAD;
-	mp->g0.ctx.fs = (uintptr_t)region->tcb;
+	mp->g0.birth.fn = m_loop_entry; /* the other Ms are on g0 from their birth on */
+	mp->g0.birth.arg = mp;
 	grt__ctx_make(&mp->g0.ctx, &mp->g0.birth);
 	stack_t ss;
 	if (grt__sys2(SYS_sigaltstack, NULL, &ss) == 0 && !(ss.ss_flags & SS_DISABLE)) {

@@ -10,7 +10,7 @@ struct g grt__main_g;
 
 #define sched grt__sched
 
-struct p *grt__p_try_new(uint32_t id)
+struct p *grt__p_new(uint32_t id)
 {
 	struct p *pp = grt__os_alloc(sizeof *pp);
 	if (!pp)
@@ -21,22 +21,17 @@ struct p *grt__p_try_new(uint32_t id)
 	return pp;
 }
 
-struct p *grt__p_new(uint32_t id)
+bool grt__proc_init(int nprocs)
 {
-	struct p *pp = grt__p_try_new(id);
-	if (!pp)
-		grt__throw("out of memory for a P");
-	return pp;
-}
-
-void grt__proc_init(int nprocs)
-{
-	sched.allp = grt__os_alloc(MAX_PROCS * sizeof(struct p *));
+	if (!sched.allp && !(sched.allp = grt__os_alloc(MAX_PROCS * sizeof(struct p *))))
+		return false;
 	for (int i = 0; i < nprocs; i++)
-		sched.allp[i] = grt__p_new((uint32_t)i);
+		if (!sched.allp[i] && !(sched.allp[i] = grt__p_new((uint32_t)i)))
+			return false;
 	sched.nprocs = sched.nallp = (uint32_t)nprocs;
 	sched.next_id = 1;
 	sched.sysmon_asleep = 1;
+	return true;
 }
 
 /* ---- run queues ---- */

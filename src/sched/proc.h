@@ -76,9 +76,8 @@ extern struct g grt__main_g;
 #define WAKE_PAUSE 125000u       /* cycles, about 50 us */
 
 /* ---- proc.c ---- */
-void grt__proc_init(int nprocs);
-struct p *grt__p_new(uint32_t id);
-struct p *grt__p_try_new(uint32_t id); /* NULL: no memory */
+bool grt__proc_init(int nprocs);   /* false: no memory; may be called again then */
+struct p *grt__p_new(uint32_t id); /* NULL: no memory */
 /* Owner P, critical. */
 void grt__runq_put(struct p *pp, struct g *gp, bool next);
 bool grt__runq_empty(const struct p *pp);
@@ -110,8 +109,9 @@ void grt__commit_runq(void *gp);
 void grt__p_retire_locked(struct p *pp);
 
 /* ---- m.c ---- */
+bool grt__m_boot_prepare(void); /* the memory that grt__m_boot_main wants; false: there is none */
 void grt__m_boot_main(void);
-struct m *grt__m_new(void);     /* sysmon only: calls pthread_create */
+struct m *grt__m_new(void);     /* sysmon only; NULL: no memory, or no thread is to be had */
 void grt__m_wake(struct m *mp); /* after nextp was set */
 /* g0, no P: sleeps until somebody hands a P over; returns with one, or without after a timer expired and no P was free. */
 void grt__m_sleep(struct m *mp);
@@ -147,6 +147,7 @@ void grt__p_put_idle_locked(struct p *pp);
 struct p *grt__p_get_idle_locked(void);
 
 /* ---- sysmon.c ---- */
+/* 0; -EAGAIN: no memory or no thread is to be had now; -ENOTSUP: never, and why. */
 int grt__sysmon_start(const char **why);
 void grt__sysmon_wake(void);
 /* Somebody must look at timers by `when`; nobody promised to yet. */
@@ -171,7 +172,7 @@ void grt__timers_fork_child(struct p *pp);
 
 /* ---- task.c ---- */
 /* Every G region ever laid out, dead ones included, is in a table that only grows; these visit the living. Any context. */
-void grt__allg_add(struct g *gp);
+bool grt__allg_add(struct g *gp); /* false: no memory */
 /* Dead ones and g0s of regions too; one that lies cold is all zero but map_lo. */
 void grt__allg_for_each_ever(void (*fn)(struct g *, void *), void *arg);
 void grt__allg_for_each(void (*fn)(struct g *, void *), void *arg);

@@ -237,15 +237,16 @@ struct g *grt__g_of_tid(int32_t tid);
 
 /* ---- timers (timer.c) ---- */
 
-/* Per-P 4-ary heap, each under its P's timer lock. Embedded in the waiter; zero before first use. */
+/* A heap for each P, under its timers lock. Embedded in the waiter, links included; zero before first use. */
 struct grt_timer {
 	int64_t when; /* ns of CLOCK_MONOTONIC; owner P's timers lock */
 	int64_t real; /* the deadline of CLOCK_REALTIME (clock.h), or 0 */
 	/* called without the timers lock on an M, inside a critical section; must not park */
 	void (*fire)(struct grt_timer *self);
-	struct p *pp;    /* whose heap, atomic */
-	uint32_t index;  /* in the heap + 1; 0: not in it; timers lock */
-	uint32_t firing; /* atomic: fire is being called */
+	struct p *pp;                        /* whose heap, atomic */
+	struct grt_timer *left, *right, *up; /* timers lock */
+	uint32_t rank;                       /* 0: not in the heap; timers lock */
+	uint32_t firing;                     /* atomic: fire is being called */
 };
 
 /* Task. */

@@ -352,8 +352,10 @@ static int get_region(size_t size, size_t guard, struct g **out)
 			install_guard(lo, guard);
 		gp = lay_out(c, lo);
 		gp->park.g = gp;
-		if (virgin)
-			grt__allg_add(gp);
+		if (virgin && !grt__allg_add(gp)) { /* a region that no table knows would be lost to signals and reports */
+			grt__os_free(lo, c->stride);
+			return -EAGAIN;
+		}
 		if (grt_unlikely(grt_load_seqcst(&executable))) /* asked for before it was in the table, or while it lay cold */
 			make_executable(gp, NULL);
 		if (grt__tcb_make(gp) < 0) {

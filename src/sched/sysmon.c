@@ -438,19 +438,18 @@ int grt__sysmon_start(const char **why)
 	unsigned long thread;
 	birth.verdict = 0;
 	birth.stack = grt__stack_plain(SYSMON_STACK);
-	*why = "out of memory";
+	*why = "signals to threads are refused";
 	if (!birth.stack)
-		return -ENOMEM;
+		return -EAGAIN;
 	sched.pid = grt__sys_getpid();
 	sched.sysmon_tid = 0;
-	*why = "signals to threads are refused";
+	int r = -ENOTSUP;
 	if (grt__os_tgkill(sched.pid, sched.pid, 0) != 0)
 		goto no_thread;
-	*why = "no kernel thread is to be had";
 	grt__libc.pthread_attr_init(&attr);
 	grt__libc.pthread_attr_setstack(&attr, birth.stack, SYSMON_STACK);
 	grt__libc.pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	int r = grt__libc.pthread_create(&thread, &attr, sysmon_main, NULL);
+	r = grt__libc.pthread_create(&thread, &attr, sysmon_main, NULL) == 0 ? 0 : -EAGAIN;
 	grt__libc.pthread_attr_destroy(&attr);
 	if (r != 0)
 		goto no_thread;
@@ -467,7 +466,7 @@ int grt__sysmon_start(const char **why)
 	return -ENOTSUP;
 no_thread:
 	grt__stack_plain_free(birth.stack, SYSMON_STACK);
-	return -EAGAIN;
+	return r;
 }
 
 void grt__sysmon_fork_child(void)

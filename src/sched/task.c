@@ -29,14 +29,14 @@ static struct g **allg_slot(uint32_t i, bool make)
 	uint32_t s = 31 - (uint32_t)__builtin_clz(i / ALLG_FIRST + 1);
 	uint32_t first = ((1u << s) - 1) * ALLG_FIRST;
 	struct g **seg = grt_load_acquire(&allg_segment[s]);
-	if (!seg && make) {
+	if (grt_unlikely(!seg) && make) {
 		seg = grt__os_alloc((sizeof(struct g *) * ALLG_FIRST) << s);
 		grt_store_release(&allg_segment[s], seg);
 	}
 	return seg ? &seg[i - first] : NULL;
 }
 
-void grt__allg_add(struct g *gp)
+bool grt__allg_add(struct g *gp)
 {
 	grt__enter();
 	grt_lock(&allg_lock);
@@ -47,6 +47,7 @@ void grt__allg_add(struct g *gp)
 	}
 	grt_unlock(&allg_lock);
 	grt__leave();
+	return slot != NULL;
 }
 
 void grt__allg_for_each_ever(void (*fn)(struct g *, void *), void *arg)
@@ -459,22 +460,15 @@ bool grt__task_alive(struct g *gp)
 
 void grt__task_fork_child(struct g *self)
 {
-	uint32_t n = nallg;
 	grt_lock_init(&allg_lock, GRT_RANK_ALLG);
 	nallg = 0;
-	for (uint32_t i = 0; i < ALLG_SEGMENTS; i++)
-		allg_segment[i] = NULL; /* the parent's table is left where it is: freeing costs more than it saves */
 	if (self != &grt__main_g) {
-		struct g **slot = allg_slot(0, true);
-		if (slot) {
-			*slot = self;
-			nallg = 1;
-		}
+		*allg_slot(0, false) = self; /* the parent's table serves on */
+		nallg = 1;
 		grt__main_g.status = G_DEAD;
 	}
 	self->m->p->started = 1;
 	sched.main_exited = self != &grt__main_g; /* main is gone: the last task ends the process */
-	(void)n;
 }
 
 struct by_tid {

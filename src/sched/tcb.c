@@ -41,7 +41,7 @@ static char *rtld_global;
 
 /* In cancelhandling; the same in all versions (as pthread_setcancelstate and -type return them). */
 enum { CANCEL_DISABLED = 1, CANCEL_ASYNC = 2 };
-enum { KEYS_PER_BLOCK = 32, DESTRUCTOR_ROUNDS = 4, TLS_IMAGES = 256 };
+enum { KEYS_PER_BLOCK = 32, DESTRUCTOR_ROUNDS = 4, TLS_IMAGES = 256, MOST_PTHREAD = 4096 };
 
 struct key_data {
 	uintptr_t seq;
@@ -62,7 +62,8 @@ struct tls_image {
 static struct image_set {
 	uint32_t n;
 	struct tls_image image[TLS_IMAGES];
-} * image_set; /* atomic: immutable once published */
+} * image_set;            /* atomic: immutable once published */
+static bool images_stale; /* atomic: no memory for those of the libraries that came since */
 
 static void *libc_symbol(const char *name)
 {
@@ -105,7 +106,7 @@ static const char *find_offsets(void)
 	off.joinid = off.start_routine - 24;
 	off.result = off.start_routine - 16;
 	if (off.first_block + KEYS_PER_BLOCK * sizeof(struct key_data) != off.specific ||
-	    off.report_events != off.specific_used + 1 || off.robust_prev != off.tid + 8)
+	    off.report_events != off.specific_used + 1 || off.robust_prev != off.tid + 8 || off.size > MOST_PTHREAD)
 		return "unknown layout of struct pthread";
 	return NULL;
 }
@@ -218,41 +219,59 @@ void grt__tcb_set_stack(struct g *gp)
 
 /* ---- static TLS of libraries loaded later ---- */
 
-/* How far below the thread pointer a module's TLS lies; 0: not in static TLS. dlpi_tls_data would say it only for a thread whose DTV
- * has met the module. Under the loader's lock (dl_iterate_phdr). */
-static uintptr_t static_tls_offset(const struct dl_phdr_info *info)
+static const char *libc_name; /* its file, as the loader calls it */
+
+/* How far below the thread pointer a module's TLS lies; 0: not in static TLS but in the DTV. dlpi_tls_data would say it only for a thread
+ * whose DTV has met the module. */
+static uintptr_t static_tls_offset(const struct link_map *lm)
 {
-	for (const struct link_map *lm = _r_debug.r_map; lm; lm = lm->l_next) {
-		if (lm->l_addr != info->dlpi_addr)
+	uintptr_t offset = *(const uintptr_t *)((const char *)lm + off.tls_offset);
+	return (intptr_t)offset > 0 && offset <= tls_size ? offset : 0;
+}
+
+static void add_image(struct image_set *set, const struct link_map *lm, const ElfW(Phdr) * ph, int n)
+{
+	uintptr_t below = static_tls_offset(lm);
+	char *here = (char *)grt__thread_pointer() - below;
+	for (; below && n > 0; n--, ph++) {
+		if (ph->p_type != PT_TLS || set->n == TLS_IMAGES)
 			continue;
-		uintptr_t offset = *(const uintptr_t *)((const char *)lm + off.tls_offset);
-		return (intptr_t)offset > 0 ? offset : 0;
+		/* libc's own segment holds errno and the caches that outlive a task; so does that of a libc in another namespace. */
+		if ((uintptr_t)&errno - (uintptr_t)here < ph->p_memsz)
+			libc_name = lm->l_name;
+		else if (!libc_name || strcmp(lm->l_name, libc_name) != 0)
+			set->image[set->n++] = (struct tls_image){below, (const void *)(lm->l_addr + ph->p_vaddr),
+			                                          (uint32_t)ph->p_filesz, (uint32_t)ph->p_memsz};
 	}
+}
+
+/* The program's namespace. Under the loader's lock, as the next. */
+static int add_module(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	(void)size;
+	for (const struct link_map *lm = _r_debug.r_map; lm && info->dlpi_tls_modid; lm = lm->l_next)
+		if (lm->l_addr == info->dlpi_addr) {
+			add_image(arg, lm, info->dlpi_phdr, info->dlpi_phnum);
+			break;
+		}
 	return 0;
 }
 
-static int add_image(struct dl_phdr_info *info, size_t size, void *arg)
+/* Those of dlmopen, which dl_iterate_phdr leaves out. Their modules are libraries: the program headers are where the file header says. */
+static int add_namespaces(struct dl_phdr_info *info, size_t size, void *arg)
 {
-	struct image_set *set = arg;
+	(void)info;
 	(void)size;
-	if (!info->dlpi_tls_modid || set->n == TLS_IMAGES)
-		return 0;
-	uintptr_t below = static_tls_offset(info);
-	if (below == 0 || below > tls_size)
-		return 0; /* dynamic TLS: in the DTV */
-	char *here = (char *)grt__thread_pointer() - below;
-	for (int i = 0; i < info->dlpi_phnum; i++) {
-		const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
-		if (ph->p_type != PT_TLS)
-			continue;
-		/* libc's own segment holds errno and the caches that outlive a task. */
-		uintptr_t errno_at = (uintptr_t)&errno;
-		if (errno_at - (uintptr_t)here < ph->p_memsz)
-			continue;
-		set->image[set->n++] = (struct tls_image){below, (const void *)(info->dlpi_addr + ph->p_vaddr),
-		                                          (uint32_t)ph->p_filesz, (uint32_t)ph->p_memsz};
-	}
-	return 0;
+#if __GLIBC_PREREQ(2, 35)
+	const struct r_debug_extended *ns = (const struct r_debug_extended *)&_r_debug;
+	while (ns->base.r_version >= 2 && (ns = ns->r_next))
+		for (const struct link_map *lm = ns->base.r_map; lm; lm = lm->l_next) {
+			const ElfW(Ehdr) *eh = (const ElfW(Ehdr) *)lm->l_addr;
+			if (static_tls_offset(lm))
+				add_image(arg, lm, (const ElfW(Phdr) *)((const char *)eh + eh->e_phoff), eh->e_phnum);
+		}
+#endif
+	return 1;
 }
 
 static int has_exec_stack(struct dl_phdr_info *info, size_t size, void *arg)
@@ -267,13 +286,14 @@ static int has_exec_stack(struct dl_phdr_info *info, size_t size, void *arg)
 /* Written by one refresh at a time, into the set that no reader has been given. */
 static struct grt_lock images_lock = GRT_LOCK_INIT(GRT_RANK_DLOPEN);
 
-void grt__tcb_images_refresh(void)
+static bool take_images(void)
 {
 	struct image_set *set = grt__os_alloc(sizeof(struct image_set));
-	bool exec = false;
+	grt_store_seqcst(&images_stale, !set);
 	if (!set)
-		return;
-	dl_iterate_phdr(add_image, set);
+		return grt_load_relaxed(&image_set) != NULL;
+	dl_iterate_phdr(add_module, set);
+	dl_iterate_phdr(add_namespaces, set);
 	bool task = grt__self.g != NULL;
 	if (task) /* no handler of the program may run, wait or jump away while the lock is held */
 		grt__enter();
@@ -286,9 +306,18 @@ void grt__tcb_images_refresh(void)
 	grt_unlock(&images_lock);
 	if (task)
 		grt__leave();
+	return true;
+}
+
+bool grt__tcb_images_refresh(void)
+{
+	bool exec = false;
+	if (!take_images())
+		return false;
 	dl_iterate_phdr(has_exec_stack, &exec);
 	if (exec)
 		grt__stack_make_executable();
+	return true;
 }
 
 /* glibc's lock around its lists of threads: 0 free, 1 held, 2 held with waiters in the kernel. */
@@ -376,10 +405,10 @@ void grt__tcb_libc_threads(void (*fn)(int tid, void *arg), void *arg)
 	list_lock_drop();
 }
 
-/* A block made or renewed while a dlopen is under way: the library's image is not among ours yet, glibc's own list has it. */
+/* A block renewed while a dlopen is under way: the library's image is not among ours yet, glibc's own list has it. */
 static void catch_up(struct g *gp)
 {
-	if (grt_unlikely(grt_load_seqcst(&dlopen_depth) != 0))
+	if (grt_unlikely(grt_load_seqcst(&dlopen_depth) != 0) || grt_unlikely(grt_load_relaxed(&images_stale)))
 		dl_allocate_tls_init(gp->tcb, true);
 }
 
@@ -645,15 +674,13 @@ static uint32_t cancel_requested(void)
 void grt__tcb_cancel_prepare(void)
 {
 	/* A block of no thread, alive by its tid, with cancellation disabled: libc's function does nothing but what we want. */
-	char *nobody = grt__os_alloc(off.size);
-	if (!nobody)
-		grt__throw("out of memory for a cancellation");
+	_Alignas(64) char nobody[MOST_PTHREAD];
+	memset(nobody, 0, off.size);
 	FIELD(nobody, int, tid) = 1;
 	FIELD(nobody, uint32_t, cancelhandling) = CANCEL_DISABLED;
 	grt__libc.pthread_cancel((unsigned long)nobody);
 	grt_store_release(&cancel_bits,
 	                  FIELD(nobody, uint32_t, cancelhandling) & ~(uint32_t)(CANCEL_DISABLED | CANCEL_ASYNC));
-	grt__os_free(nobody, off.size);
 }
 
 bool grt__tcb_cancel_asked(void)

@@ -2,83 +2,90 @@
 #include "sched/clock.h"
 #include "sched/proc.h"
 
-enum { ARITY = 4 };
+/*
+ * The timers of a P are a leftist heap, whose links are in the timers themselves: starting one needs no memory, so no wait with a time-out
+ * can fail. A timer's rank is one more than its right child's, and that has the smaller rank of the two; so the right spine is
+ * at most log2(n) + 1 long, and a merge walks down two of these. Rejected: an array, which has to grow, and a pairing heap, whose
+ * first removal after n insertions takes n steps under the lock.
+ */
 
-static void place(struct p *pp, uint32_t i, struct grt_timer *t)
+static uint32_t rank(const struct grt_timer *t)
 {
-	pp->timers[i] = t;
-	t->index = i + 1;
+	return t ? t->rank : 0;
 }
 
-static void sift_up(struct p *pp, uint32_t i)
+static void set_rank(struct grt_timer *t)
 {
-	struct grt_timer *t = pp->timers[i];
-	while (i > 0) {
-		uint32_t parent = (i - 1) / ARITY;
-		if (pp->timers[parent]->when <= t->when)
-			break;
-		place(pp, i, pp->timers[parent]);
-		i = parent;
+	if (rank(t->left) < rank(t->right)) {
+		struct grt_timer *left = t->left;
+		t->left = t->right;
+		t->right = left;
 	}
-	place(pp, i, t);
+	t->rank = rank(t->right) + 1;
 }
 
-static void sift_down(struct p *pp, uint32_t i)
+/* One heap of two. */
+static struct grt_timer *merge(struct grt_timer *a, struct grt_timer *b)
 {
-	struct grt_timer *t = pp->timers[i];
-	for (;;) {
-		uint32_t first = i * ARITY + 1, best = i;
-		int64_t when = t->when;
-		for (uint32_t c = first; c < first + ARITY && c < pp->ntimers; c++)
-			if (pp->timers[c]->when < when) {
-				best = c;
-				when = pp->timers[c]->when;
-			}
-		if (best == i)
-			break;
-		place(pp, i, pp->timers[best]);
-		i = best;
+	struct grt_timer *root = NULL, *up = NULL, **at = &root;
+	while (a && b) {
+		if (b->when < a->when) {
+			struct grt_timer *later = a;
+			a = b;
+			b = later;
+		}
+		*at = a;
+		a->up = up;
+		up = a;
+		at = &a->right;
+		a = a->right;
 	}
-	place(pp, i, t);
+	if (!a)
+		a = b;
+	*at = a;
+	if (a)
+		a->up = up;
+	for (; up; up = up->up)
+		set_rank(up);
+	return root;
 }
 
 static void note_first(struct p *pp)
 {
-	grt_store_relaxed(&pp->timer0, pp->ntimers ? pp->timers[0]->when : GRT_FOREVER);
+	grt_store_relaxed(&pp->timer0, pp->timers ? pp->timers->when : GRT_FOREVER);
+}
+
+static void insert_locked(struct p *pp, struct grt_timer *t)
+{
+	t->left = t->right = t->up = NULL;
+	t->rank = 1;
+	pp->timers = merge(pp->timers, t);
+	pp->ntimers++;
+	note_first(pp);
 }
 
 static void remove_locked(struct p *pp, struct grt_timer *t)
 {
-	uint32_t i = t->index - 1;
-	struct grt_timer *last = pp->timers[--pp->ntimers];
-	t->index = 0;
-	if (last != t) {
-		place(pp, i, last);
-		sift_up(pp, i);
-		sift_down(pp, last->index - 1);
+	struct grt_timer *up = t->up, *rest = merge(t->left, t->right);
+	if (rest)
+		rest->up = up;
+	*(!up ? &pp->timers : up->left == t ? &up->left : &up->right) = rest;
+	for (uint32_t was; up; up = up->up) {
+		was = up->rank;
+		set_rank(up);
+		if (up->rank == was)
+			break;
 	}
+	t->rank = 0;
+	pp->ntimers--;
 	note_first(pp);
-}
-
-static void grow_locked(struct p *pp)
-{
-	uint32_t cap = pp->timers_cap ? pp->timers_cap * 2 : 512;
-	struct grt_timer **bigger = grt__os_alloc(cap * sizeof(void *));
-	if (!bigger)
-		grt__throw("out of memory for %u timers", cap);
-	for (uint32_t i = 0; i < pp->ntimers; i++)
-		bigger[i] = pp->timers[i];
-	grt__os_free(pp->timers, pp->timers_cap * sizeof(void *));
-	pp->timers = bigger;
-	pp->timers_cap = cap;
 }
 
 static void place_anew_locked(struct p *pp, struct grt_timer *t)
 {
+	remove_locked(pp, t);
 	t->when = grt__deadline_mono(t->real);
-	sift_up(pp, t->index - 1);
-	sift_down(pp, t->index - 1);
-	note_first(pp);
+	insert_locked(pp, t);
 }
 
 void grt__timer_start(struct grt_timer *t, int64_t deadline, void (*fire)(struct grt_timer *))
@@ -94,11 +101,7 @@ void grt__timer_start(struct grt_timer *t, int64_t deadline, void (*fire)(struct
 		grt__clock_watch();
 	grt_lock(&pp->timers_lock);
 	t->pp = pp;
-	if (pp->ntimers == pp->timers_cap)
-		grow_locked(pp);
-	pp->timers[pp->ntimers] = t;
-	sift_up(pp, pp->ntimers++);
-	note_first(pp);
+	insert_locked(pp, t);
 	if (grt_unlikely(t->real && sets != grt_load_acquire(&grt__clock_sets)))
 		place_anew_locked(pp, t);
 	grt_unlock(&pp->timers_lock);
@@ -113,7 +116,7 @@ bool grt__timer_stop(struct grt_timer *t)
 		return false;
 	grt__enter();
 	grt_lock(&pp->timers_lock);
-	if (t->index) {
+	if (t->rank) {
 		remove_locked(pp, t);
 		stopped = true;
 	}
@@ -130,8 +133,8 @@ int64_t grt__timers_run(struct p *pp, int64_t now)
 	if (grt_load_relaxed(&pp->timer0) > now)
 		return grt_load_relaxed(&pp->timer0);
 	grt_lock(&pp->timers_lock);
-	while (pp->ntimers && pp->timers[0]->when <= now) {
-		struct grt_timer *t = pp->timers[0];
+	while (pp->timers && pp->timers->when <= now) {
+		struct grt_timer *t = pp->timers;
 		grt_store_relaxed(&t->firing, 1);
 		remove_locked(pp, t);
 		grt_unlock(&pp->timers_lock);
@@ -144,14 +147,25 @@ int64_t grt__timers_run(struct p *pp, int64_t now)
 	return next;
 }
 
+/* All are taken out and put in again; `up` links those that wait for it. */
 static void clock_set(struct p *pp)
 {
 	grt_lock(&pp->timers_lock);
-	for (uint32_t k = 0; k < pp->ntimers; k++)
-		if (pp->timers[k]->real)
-			pp->timers[k]->when = grt__deadline_mono(pp->timers[k]->real);
-	for (uint32_t k = pp->ntimers; k-- > 0;)
-		sift_down(pp, k);
+	struct grt_timer *t, *todo = pp->timers;
+	pp->timers = NULL;
+	pp->ntimers = 0;
+	while ((t = todo)) {
+		struct grt_timer *children[] = {t->left, t->right};
+		todo = t->up;
+		for (int i = 0; i < 2; i++)
+			if (children[i]) {
+				children[i]->up = todo;
+				todo = children[i];
+			}
+		if (t->real)
+			t->when = grt__deadline_mono(t->real);
+		insert_locked(pp, t);
+	}
 	note_first(pp);
 	grt_unlock(&pp->timers_lock);
 }
@@ -187,6 +201,7 @@ int64_t grt__timers_earliest(void)
 void grt__timers_fork_child(struct p *pp)
 {
 	grt_lock_init(&pp->timers_lock, GRT_RANK_TIMERS);
+	pp->timers = NULL;
 	pp->ntimers = 0;
 	pp->timer0 = GRT_FOREVER;
 }

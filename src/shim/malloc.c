@@ -59,6 +59,7 @@ static void set_modes(void)
 	grt__heap_modes = (k->hardened ? HEAP_HARDENED : 0) | (k->zerofree ? HEAP_ZERO_FREE : 0) |
 	                  (k->efence ? HEAP_EFENCE : 0) | (k->allocfreetrace ? HEAP_TRACE : 0);
 	grt__heap_limit = k->memlimit;
+	grt__knobs_complain_heap();
 }
 
 /* The cache of a caller that grt__self.mcache does not tell; crit is set then, and leave ends it. NULL: the reserve. */
@@ -226,9 +227,12 @@ GRT_ALWAYS_INLINE void *alloc_zero(size_t count, size_t size)
 	size_t n;
 	if (grt_unlikely(__builtin_mul_overflow(count, size, &n)) || grt_unlikely(n > PTRDIFF_MAX))
 		return no_memory();
-	if (grt_unlikely(n > GRT_CLASS_MAX) || grt_unlikely(grt__heap_modes))
+	if (grt_unlikely(n > GRT_CLASS_MAX))
 		return zero_slow(n);
-	return clear(alloc(n), n);
+	void *p = alloc(n);
+	if (grt_unlikely(grt__heap_modes) && p) /* known now: this may be the first malloc */
+		return memset(p, 0, n);             /* not a byte more: what is behind it is looked at */
+	return clear(p, n);
 }
 
 static void *alloc_aligned(size_t align, size_t n)

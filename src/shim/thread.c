@@ -37,8 +37,9 @@ static int spawn_attr(const pthread_attr_t *attr, struct grt_spawn *how)
 
 GRT_EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *), void *arg)
 {
-	if (grt__self.in_vfork || !grt__boot())
-		return REAL(pthread_create)(thread, attr, fn, arg);
+	int boot = grt__self.in_vfork ? -ENOTSUP : grt__boot();
+	if (grt_unlikely(boot < 0))
+		return boot == -EAGAIN ? EAGAIN : REAL(pthread_create)(thread, attr, fn, arg);
 	struct grt_spawn how = {.fn = fn, .arg = arg, .guard_size = SIZE_MAX};
 	sigset_t mask;
 	if (attr) {

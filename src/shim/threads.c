@@ -14,8 +14,9 @@ _Static_assert(sizeof(thrd_t) == sizeof(pthread_t), "glibc's C11 types");
 
 GRT_EXPORT int thrd_create(thrd_t *thread, thrd_start_t fn, void *arg)
 {
-	if (grt__self.in_vfork || !grt__boot())
-		return REAL(thrd_create)(thread, fn, arg);
+	int boot = grt__self.in_vfork ? -ENOTSUP : grt__boot();
+	if (grt_unlikely(boot < 0))
+		return boot == -EAGAIN ? grt__c11_result(EAGAIN) : REAL(thrd_create)(thread, fn, arg);
 	struct grt_spawn how = {
 		.fn = (void *(*)(void *))(uintptr_t)fn, .arg = arg, .guard_size = SIZE_MAX, .returns_int = true};
 	return grt__c11_result(-grt__kstate_spawn(&how, NULL, thread));

@@ -20,6 +20,18 @@ static int (*resolve(void))(void)
 
 int malloc_early_ifunc(void) __attribute__((ifunc("resolve")));
 
+static void *from_resolver;
+
+/* Asked for by dlsym only, so that everything is relocated: it allocates, while the loader holds its locks. */
+static int (*resolve_late(void))(void)
+{
+	free(from_resolver);
+	from_resolver = calloc(1, 3000);
+	return from_resolver ? resolved : NULL;
+}
+
+int malloc_early_late(void) __attribute__((ifunc("resolve_late")));
+
 /* before the constructors of the program and of those without a priority */
 static __attribute__((constructor(101))) void first(void)
 {

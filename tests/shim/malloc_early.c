@@ -93,7 +93,11 @@ static int preloaded(void)
 	CHECK("malloc before main", from_preinit && from_ctor && is_zero(from_ctor, 1000));
 	CHECK_EQ("in the first constructor of a library", 0, malloc_early_check());
 	CHECK_EQ("an IFUNC", 42, malloc_early_ifunc());
+	int (*late)(void) = (int (*)(void))dlsym(RTLD_DEFAULT, "malloc_early_late");
+	CHECK_EQ("an IFUNC whose resolver allocates", 42, late ? late() : 0);
 	void *p = join(spawn(first_mallocs, NULL));
+	late = (int (*)(void))dlsym(RTLD_DEFAULT, "malloc_early_late");
+	CHECK_EQ("once more, with threads", 42, late ? late() : 0);
 	CHECK("a thread goes on with blocks from before main", p && is_zero(from_ctor, 1000));
 	free(p);
 	CHECK("dlopen and dlclose, 50 times", !loads(50));

@@ -14,6 +14,9 @@ struct block {
 	size_t size;
 };
 
+/* What a process is limited to from its start, and the least that it has to get of that. */
+static const size_t SMALL_LIMIT = (size_t)100 << 20, SMALL_LEAST = (size_t)50 << 20;
+
 static struct rlimit old;
 
 static void limit(void)
@@ -142,9 +145,48 @@ static void *thread(void *arg)
 	return (void *)(long)bad;
 }
 
+/* No such amount can be had, whatever there is; and asking for it costs nothing that others have. */
+static void absurd(int *bad)
+{
+	static const size_t sizes[] = {
+		(size_t)1 << 47, ((size_t)1 << 47) - 4096, (size_t)1 << 48, (size_t)1 << 62, PTRDIFF_MAX - 16,
+		PTRDIFF_MAX,     (size_t)PTRDIFF_MAX + 1,  SIZE_MAX - 16,   SIZE_MAX};
+	char *kept = malloc(1000);
+	fill_all(kept, 1000, 9);
+	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+		size_t n = OPAQUE(sizes[i] + 0);
+		void *p = NULL;
+		errno = 0;
+		*bad |= malloc(n) != NULL || errno != ENOMEM;
+		errno = 0;
+		*bad |= calloc(n, 1) != NULL || errno != ENOMEM;
+		errno = 0;
+		*bad |= (calloc(n / 8, 16) != NULL || errno != ENOMEM) << 1;
+		errno = 0;
+		*bad |= (realloc(OPAQUE(kept), n) != NULL || errno != ENOMEM) << 2;
+		errno = 0;
+		*bad |= (reallocarray(OPAQUE(kept), n, n) != NULL || errno != ENOMEM) << 2;
+		errno = 0;
+		*bad |= (memalign(64, n) != NULL || errno != ENOMEM) << 3;
+		*bad |= (posix_memalign(&p, 4096, n) != ENOMEM || p) << 3;
+		errno = 0;
+		*bad |= (memalign((size_t)1 << 40, n) != NULL || errno != ENOMEM) << 3;
+		errno = 0;
+		*bad |= (pvalloc(n) != NULL || errno != ENOMEM) << 3;
+	}
+	*bad |= !filled_all(kept, 1000, 9) << 4;
+	free(kept);
+}
+
 static int as_child(const char *mode)
 {
 	int bad = 0;
+	if (strncmp(mode, "limited", 7) == 0)
+		return all_and_again((size_t)atol(mode + 8), &bad) < SMALL_LEAST ? 1 << 6 : bad;
+	if (strcmp(mode, "absurd") == 0) {
+		absurd(&bad);
+		return bad;
+	}
 	free(malloc(1 << 20));
 	limit();
 	if (strcmp(mode, "threads") == 0) {
@@ -181,10 +223,29 @@ static int as_child(const char *mode)
 	return bad;
 }
 
+/* This program under a limit from its first instruction on. */
+static void limited(int resource, const char *name)
+{
+	static const char *const modes[] = {"limited 50", "limited 5000", "limited 1000000"};
+	char out[512], text[128];
+	struct rlimit was, rl;
+	for (int i = 0; i < 3; i++) {
+		EXPECT_EQ(0, getrlimit(resource, &was));
+		rl = was;
+		rl.rlim_cur = SMALL_LIMIT;
+		EXPECT_EQ(0, setrlimit(resource, &rl));
+		int status = run_self(modes[i], out, sizeof out);
+		EXPECT_EQ(0, setrlimit(resource, &was));
+		fputs(out, stdout);
+		snprintf(text, sizeof text, "%s of 100 MiB, %s: half of it is to be had", name, modes[i]);
+		CHECK_EQ(text, 0, status);
+	}
+}
+
 int main(int argc, char **argv)
 {
-	static const char *const modes[] = {"32",      "100",      "1000",   "5000",      "40000", "300000",
-	                                    "1048576", "30000000", "others", "fragments", "mmap",  "threads"};
+	static const char *const modes[] = {"32",       "100",    "1000",      "5000", "40000",   "300000", "1048576",
+	                                    "30000000", "others", "fragments", "mmap", "threads", "absurd"};
 	char out[512], text[128];
 	if (argc > 1)
 		return as_child(argv[1]) & 0xff;
@@ -195,5 +256,7 @@ int main(int argc, char **argv)
 		         modes[i]);
 		CHECK_EQ(text, 0, status);
 	}
+	limited(RLIMIT_AS, "RLIMIT_AS");
+	limited(RLIMIT_DATA, "RLIMIT_DATA");
 	return check_done();
 }
