@@ -63,6 +63,13 @@ int grt_gomaxprocs(int n);
 /* Tasks alive, main and pthreads included (Go's runtime.NumGoroutine). A snapshot. */
 int grt_num_tasks(void);
 
+/*
+ * Writes the heap profile to a file descriptor (Go's pprof.WriteHeapProfile): for each stack that allocated, the blocks and bytes that
+ * live and those that ever did, of the sampled ones, in the text format that google-pprof and `go tool pprof` read. Any thread;
+ * does not start the runtime. Returns 0, or -1 with errno as of write(2).
+ */
+int grt_write_heap_profile(int fd);
+
 /* "0.1.0". Static storage. Async-signal-safe, any thread. */
 const char *grt_version(void);
 

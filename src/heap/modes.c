@@ -1,4 +1,5 @@
 #include "heap/modes.h"
+#include "heap/sample.h"
 #include "os/os.h"
 #include <string.h>
 #include <sys/mman.h>
@@ -55,7 +56,7 @@ static size_t check_trailer(const void *p)
 
 /* ---- efence ---- */
 
-static void *fence_alloc(size_t n, size_t align)
+static void *fence_alloc(struct mcache *c, size_t n, size_t align)
 {
 	size_t room = (n + 15) & ~15ul, npages = pages_of(room ? room : 16);
 	struct span *s;
@@ -68,6 +69,7 @@ static void *fence_alloc(size_t n, size_t align)
 	s->state = SPAN_FENCE;
 	s->free = (char *)(((uintptr_t)end - (room ? room : 16)) & ~(align - 1));
 	memset(s->base, 0, npages << PAGE_SHIFT);
+	grt__sample_large(c, s, n);
 	return s->free;
 }
 
@@ -75,6 +77,8 @@ static void fence_free(struct span *s, void *p)
 {
 	if (s->free != p)
 		grt__heap_bad_free(s->free ? "free of a pointer that is not the beginning of a block" : "double free", p);
+	if (s->sample)
+		grt__sample_free_large(s);
 	s->free = NULL;
 	grt__sys_madvise(s->base, (size_t)s->npages << PAGE_SHIFT, MADV_DONTNEED);
 	grt__guard(s->base, (size_t)s->npages << PAGE_SHIFT, true);
@@ -104,7 +108,7 @@ size_t grt__modes_size(const void *p)
 
 static void *allocate(struct mcache *c, size_t n, size_t align, bool zero)
 {
-	void *p = grt__heap_modes & HEAP_EFENCE ? fence_alloc(n, align) : NULL;
+	void *p = grt__heap_modes & HEAP_EFENCE ? fence_alloc(c, n, align) : NULL;
 	if (p)
 		return p;
 	size_t want = grt__heap_modes & HEAP_HARDENED ? n + TRAILER : n;
@@ -129,7 +133,9 @@ static void release(struct mcache *c, void *p)
 		return;
 	}
 	/* What is no block is for grt__cache_free_slow to say; a free one shows its link. */
-	bool sound = !s || (s->state == SPAN_SMALL ? begins_block(s, p) && !shows_link(s, p) : p == s->base);
+	bool sound = !s || p == s->base;
+	if (s && s->state == SPAN_SMALL)
+		sound = begins_block(s, p) ? !shows_link(s, p) : grt__sample_is(s, p);
 	if (sound && grt__heap_size(p)) {
 		if (has_trailer(p))
 			check_trailer(p);

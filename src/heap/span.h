@@ -78,8 +78,9 @@ struct span {
 	uint8_t current;                             /* its cache's current */
 	uint8_t bin;                                 /* LARGE: large_bin() of it */
 	uint8_t guarded;                             /* its last page is without access, and no slots are there */
-	size_t bytes;                                /* HUGE: of the object's mapping */
-	int64_t freed_at;                            /* FREE: the epoch in which it became so, for the scavenger */
+	uint32_t sample;                             /* LARGE, HUGE, FENCE: its tag; 0: not sampled (sample.h) */
+	size_t bytes;     /* HUGE: of the object's mapping; the others, if sampled: that were asked for */
+	int64_t freed_at; /* FREE: the epoch in which it became so, for the scavenger */
 };
 _Static_assert(sizeof(struct span) == 128, "two cache lines");
 
@@ -152,7 +153,8 @@ GRT_ALWAYS_INLINE uint32_t slot_number(const struct span *s, uintptr_t offset)
 	return v >> k | v << (-k & 31);
 }
 
-/* p, of a span of slots: the beginning of a slot that was in use at least once. */
+/* p, of a span of slots: the beginning of a slot that was in use at least once. That the fast path of free never takes anything else is
+ * what sampled blocks live by. */
 GRT_ALWAYS_INLINE bool begins_block(const struct span *s, const void *p)
 {
 	return grt_likely(slot_number(s, (uintptr_t)p - (uintptr_t)s->base) < s->nfresh);

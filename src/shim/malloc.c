@@ -1,6 +1,7 @@
 #include "shim/malloc.h"
 #include "heap/modes.h"
 #include "heap/scavenge.h"
+#include "observe/heapprof.h"
 #include "observe/knobs.h"
 #include "os/os.h"
 #include "shim/shim.h"
@@ -58,6 +59,7 @@ static void set_modes(void)
 	grt__heap_modes = (k->hardened ? HEAP_HARDENED : 0) | (k->zerofree ? HEAP_ZERO_FREE : 0) |
 	                  (k->efence ? HEAP_EFENCE : 0) | (k->allocfreetrace ? HEAP_TRACE : 0);
 	grt__heap_limit = k->memlimit;
+	grt__heapprof_init();
 }
 
 /* The cache of a caller that grt__self.mcache does not tell; crit is set then, and leave ends it. NULL: the reserve. */
