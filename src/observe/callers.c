@@ -20,7 +20,7 @@ enum { STEPS = 512, ROWS = 1024 };
 /* ---- modules ---- */
 
 struct place {
-	uintptr_t lo; /* of the module */
+	uintptr_t lo, hi; /* of the module */
 	uintptr_t eh_hdr;
 	bool is_main;
 };
@@ -36,6 +36,7 @@ static int ask_libc(uintptr_t pc, struct place *where)
 	if (_dl_find_object((void *)pc, &o) != 0)
 		return 0;
 	where->lo = (uintptr_t)o.dlfo_map_start;
+	where->hi = (uintptr_t)o.dlfo_map_end;
 	where->eh_hdr = (uintptr_t)o.dlfo_eh_frame;
 	where->is_main = !o.dlfo_link_map->l_name || !*o.dlfo_link_map->l_name;
 	return 1;
@@ -49,15 +50,18 @@ static int ask_libc(uintptr_t pc, struct place *where)
 }
 #endif
 
+/* where: {0}, or what was found last: most frames are in their callee's module. */
 static bool find(uintptr_t pc, struct place *where)
 {
+	if (pc >= where->lo && pc < where->hi)
+		return true;
 	int known = ask_libc(pc, where);
 	if (known >= 0)
 		return known;
 	struct grt_modules *mods = grt__modules_get_sig();
 	const struct grt_module *m = grt__module_find_sig(mods, pc);
 	if (m)
-		*where = (struct place){m->lo, m->eh_table ? m->eh_hdr : 0, m->is_main};
+		*where = (struct place){m->lo, m->hi, m->eh_table ? m->eh_hdr : 0, m->is_main};
 	grt__modules_put_sig(mods);
 	return m != NULL;
 }
@@ -167,7 +171,7 @@ static bool up(struct at *f, const struct grt_cfi *row)
 unsigned grt__callers(uintptr_t *pc, unsigned max)
 {
 	struct grt_regs here;
-	struct place own = {0}, where;
+	struct place own = {0}, where = {0};
 	unsigned n = 0;
 	bool is_call = false, leading;
 	grt__regs_here(&here);

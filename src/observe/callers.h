@@ -2,7 +2,7 @@
  * The stack of the caller himself, cheaply and anywhere: for the heap profile, in the middle of malloc (Go's runtime.Callers).
  *
  * unwind.h's walks are for reports: one at a time, a system call for memory that is not known, 1 to 3 us a frame, and libunwind is there
- * only once there was a thread. This one follows the rows of elf/cfi.h, which it keeps in a small table, so that a frame costs 40 to 80
+ * only once there was a thread. This one follows the rows of elf/cfi.h, which it keeps in a small table, so that a frame costs 20 to 50
  * ns. It takes no lock, makes no system call and allocates nothing, so that it works before the first thread, in handlers, in a vfork child,
  * on any stack, and cannot meet a filter that kills for process_vm_readv.
  *
