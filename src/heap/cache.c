@@ -307,7 +307,9 @@ static void *large_taken(struct mcache *c, struct span *s, size_t bytes, size_t 
 	c->large_allocs++;
 	c->large_alloc_bytes += bytes;
 	c->sample -= (int64_t)asked;
-	grt__sample_large(c, s, asked);
+	s->sample = 0;
+	if (grt_unlikely(c->sample < 0))
+		grt__sample_large(c, s, asked);
 	return s->base;
 }
 

@@ -47,7 +47,7 @@ bool grt__sample_due(struct mcache *c, size_t n)
 	if (grt_unlikely(grt__heap_modes)) {
 		c->sample = -1;
 		c->until -= (int64_t)n;
-		if (c->until >= 0 && !(grt__heap_modes & (HEAP_TRACE | HEAP_EFENCE)))
+		if (c->until >= 0)
 			return false;
 	}
 	grt__sample_next(c);

@@ -14,7 +14,7 @@
  * Free takes the tag off, which leaves the key alone: then the block was freed. A large block has its tag in its span: its free is slow
  * as it is.
  *
- * memprofilerate=1 samples every block, so do the modes that are for finding errors (allocfreetrace, efence); 0 none.
+ * A rate of 1 samples every block, 0 none.
  */
 #ifndef GRT_HEAP_SAMPLE_H
 #define GRT_HEAP_SAMPLE_H

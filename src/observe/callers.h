@@ -20,7 +20,7 @@
 #include "base/compiler.h"
 
 /* Return addresses, the innermost first; how many. The frames of libgrt itself at the beginning are left out, if it is a library. What a
- * signal interrupted is counted as a call: its address is one higher. Stack need: 1.5 KiB. */
+ * signal interrupted is counted as a call: its address is one higher. Stack need: 1.2 KiB. */
 unsigned grt__callers(uintptr_t *pc, unsigned max);
 
 #endif

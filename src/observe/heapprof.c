@@ -139,10 +139,12 @@ static void on_free(uint32_t tag, const void *p, size_t n)
 void grt__heapprof_init(void)
 {
 	size_t rate = grt__knobs.memprofilerate;
+	if (rate && grt__heap_modes & (HEAP_TRACE | HEAP_EFENCE)) /* who looks for an error wants all that can be had */
+		rate = 1;
 	grt__sample_rate = rate;
 	if (!rate)
 		return;
-	if (rate <= FINE_RATE || grt__heap_modes & (HEAP_TRACE | HEAP_EFENCE)) {
+	if (rate <= FINE_RATE) {
 		struct freed *large = grt__os_alloc(LARGE_RING * sizeof *large);
 		if (large) {
 			ring = large;

@@ -10,9 +10,9 @@
  * which readers add up. Their memory is cut off chunks by CAS, at most 32 MiB (some 150,000 stacks); later stacks share one bucket without
  * frames. Whatever a fork interrupts is at worst one bucket that nobody finds.
  *
- * Frees of sampled blocks also leave a record in a ring, with their own stack: the last 4,096 of them, 65,536 with memprofilerate at most
- * 4096 or a mode for finding errors (heap/modes.h). When the heap dies of a double free or the like (grt__throw), the report says where the block was
- * allocated and where it was freed first, if it was sampled; with memprofilerate=1 or efence=1 each is.
+ * Frees of sampled blocks also leave a record in a ring, with their own stack: the last 4,096 of them, 65,536 at a rate of at most 4096.
+ * When the heap dies of a double free or the like (grt__throw), the report says where the block was allocated and where it was freed
+ * first, if it was sampled; with memprofilerate=1, efence=1 or allocfreetrace=1 each is.
  *
  * GODEBUG=memprofile=FILE, with `go test`'s names: written at exit, %p becomes the process id. The format is the old text of gperftools, which
  * google-pprof and `go tool pprof` read, and scale by the rate in it: heap_v2.
