@@ -7,7 +7,7 @@
  *
  * Unless said otherwise a function may be called from any thread of the process that runs as a task: main, threads made by
  * pthread_create, tasks made by grt_go. The first call starts the runtime. None of them is async-signal-safe except
- * grt_version, and none is a cancellation point.
+ * grt_version and grt_write_heap_profile, and none is a cancellation point.
  *
  * Where this libc or kernel cannot carry tasks (`grt doctor` says why) everything below still works, on kernel threads.
  */
@@ -74,6 +74,13 @@ void *grt_malloc_noscan(size_t n)
 	__attribute__((malloc, alloc_size(1)))
 #endif
 	;
+
+/*
+ * Writes the heap profile to a file descriptor (Go's pprof.WriteHeapProfile): for each stack that allocated, the blocks and bytes that
+ * live and those that ever did, of the sampled ones, in the text format that google-pprof and `go tool pprof` read. Any thread,
+ * async-signal-safe; does not start the runtime. Returns 0, or -1 with errno as of write(2).
+ */
+int grt_write_heap_profile(int fd);
 
 /* "0.1.0". Static storage. Async-signal-safe, any thread. */
 const char *grt_version(void);

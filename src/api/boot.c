@@ -2,6 +2,7 @@
 #include "elf/module.h"
 #include "heap/cache.h"
 #include "observe/crash.h"
+#include "observe/heapprof.h"
 #include "observe/knobs.h"
 #include "observe/schedtrace.h"
 #include "observe/traceback.h"
@@ -217,5 +218,12 @@ __attribute__((constructor)) static void on_load(int argc, char **argv, char **e
 	(void)argv;
 	if (!grt__knobs.parsed) /* by the first malloc */
 		grt__knobs_parse(envp);
+	grt__crash_init_early();
 	pthread_atfork(grt__fork_prepare, grt__fork_parent, grt__fork_child);
+}
+
+/* After the program's own exit handlers and destructors. */
+__attribute__((destructor)) static void on_exit_of_all(void)
+{
+	grt__heapprof_exit();
 }

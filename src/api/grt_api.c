@@ -3,6 +3,7 @@
  */
 #include "grt.h"
 #include "api/boot.h"
+#include "observe/heapprof.h"
 #include "os/os.h"
 #include "sched/proc.h"
 #include "sync/mutex.h"
@@ -73,6 +74,15 @@ GRT_EXPORT int grt_gomaxprocs(int n)
 GRT_EXPORT int grt_num_tasks(void)
 {
 	return grt__boot() == 0 ? grt__num_tasks() : 1;
+}
+
+GRT_EXPORT int grt_write_heap_profile(int fd)
+{
+	int r = grt__heapprof_write(fd);
+	if (r == 0)
+		return 0;
+	errno = -r;
+	return -1;
 }
 
 GRT_EXPORT const char *grt_version(void)

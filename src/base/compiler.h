@@ -17,6 +17,8 @@
 #define GRT_NOINLINE __attribute__((noinline))
 #define GRT_COLD_FN __attribute__((cold, noinline))
 #define GRT_HOT __attribute__((hot))
+/* It aligns its stack itself. */
+#define GRT_ENTERED_BY_JUMP __attribute__((force_align_arg_pointer))
 #define GRT_ALWAYS_INLINE static inline __attribute__((always_inline))
 /* An exported function. Its own code lies in a section apart: there a task may be preempted like in the program's own code (it touches
  * M and P through calls only), elsewhere in libgrt it is not (sched/preempt.c). */

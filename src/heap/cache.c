@@ -1,12 +1,12 @@
 #include "heap/cache.h"
 #include "heap/central.h"
 #include "heap/modes.h"
+#include "heap/sample.h"
 #include "os/os.h"
 #include <string.h>
 
 struct span grt__span_none = {.free = (void *)1};
 uintptr_t grt__heap_secret;
-void (*grt__heap_sample_hook)(void *p, size_t n);
 
 enum { COLLECT = 8 /* spans looked at before a new one is asked for */ };
 #define CARVE GRT_SMALL(4096u, 256u) /* bytes of slots made at a time */
@@ -57,22 +57,11 @@ bool grt__span_drain(struct span *s)
 	return true;
 }
 
-/* xorshift64* */
-static uint64_t random64(struct mcache *c)
-{
-	uint64_t x = c->rand;
-	x ^= x >> 12;
-	x ^= x << 25;
-	x ^= x >> 27;
-	c->rand = x;
-	return x * 0x2545f4914f6cdd1dull;
-}
-
 static void carve_shuffled(struct mcache *c, struct span *s, char *slot, uint32_t n)
 {
 	void *order[MOST_CARVED];
 	for (uint32_t i = 0; i < n; i++) { /* inside out */
-		uint32_t k = (uint32_t)(random64(c) % (i + 1));
+		uint32_t k = (uint32_t)(grt__cache_random(c) % (i + 1));
 		order[i] = order[k];
 		order[k] = slot + (size_t)i * s->size;
 	}
@@ -293,8 +282,6 @@ static bool next_current_locked(struct mcache *c, unsigned spanclass)
 	return true;
 }
 
-static void *sampled(struct mcache *c, void *p, size_t n);
-
 /* hardened=1. Whoever writes to a free slot destroys its link, which is hidden: what then comes out is not one. */
 static void check_link(const struct span *s)
 {
@@ -321,20 +308,36 @@ static void *take_slowly(struct mcache *c, unsigned spanclass)
 	}
 }
 
-static void *alloc_of(struct mcache *c, unsigned spanclass, size_t n)
+/* A block of n bytes at a multiple of align that is sampled. NULL: not now. */
+static void *take_sampled(struct mcache *c, size_t n, size_t align, bool noscan)
 {
-	void *p = take_slowly(c, spanclass);
-	if (!p)
-		p = grt__reserve_alloc(grt__class[spanclass >> 1].size, 16);
+	size_t gap = align < 16 ? 16 : align,
+		   room = (n ? n : 1) + gap; /* a whole slot of the gap's size has no room for the gap */
+	unsigned k = room <= GRT_CLASS_MAX ? class_of(room) : GRT_CLASSES;
+	while (k < GRT_CLASSES && grt__class[k].size % gap)
+		k++;
+	if (k == GRT_CLASSES) {
+		c->sample = c->until = -1; /* then that one is it */
+		return grt__cache_large(c, n, align, false);
+	}
+	void *slot = take_slowly(c, SPAN_CLASS(k, noscan));
+	return slot ? grt__sample_mark(slot, gap, n) : NULL;
+}
+
+/* align: what the class is a multiple of. */
+static void *alloc_of(struct mcache *c, unsigned spanclass, size_t n, size_t align)
+{
+	void *p;
 	c->sample -= (int64_t)n;
-	if (p && c->sample < 0)
-		return sampled(c, p, n);
-	return p;
+	if (grt_unlikely(c->sample < 0) && grt__sample_due(c, n) && (p = take_sampled(c, n, align, spanclass & 1)))
+		return p;
+	p = take_slowly(c, spanclass);
+	return p ? p : grt__reserve_alloc(grt__class[spanclass >> 1].size, 16);
 }
 
 void *grt__cache_alloc_slow(struct mcache *c, size_t n)
 {
-	return n > GRT_CLASS_MAX ? grt__cache_large(c, n, 1, false) : alloc_of(c, SPAN_CLASS(class_of(n), 0), n);
+	return n > GRT_CLASS_MAX ? grt__cache_large(c, n, 1, false) : alloc_of(c, SPAN_CLASS(class_of(n), 0), n, 16);
 }
 
 void *grt__cache_alloc_noscan(struct mcache *c, size_t n)
@@ -350,34 +353,7 @@ void *grt__cache_alloc_noscan(struct mcache *c, size_t n)
 	}
 	unsigned spanclass = SPAN_CLASS(n <= 8 ? 1 : class_of(n), 1);
 	void *p = cache_take_fast(c, c->current[spanclass], n);
-	return p ? p : alloc_of(c, spanclass, n);
-}
-
-/* ---- the sample ---- */
-
-/* About one block each 512 KiB: the distances are exponentially distributed, as in Go, so that no regular program escapes. */
-static void next_sample(struct mcache *c)
-{
-	if (grt_unlikely(grt__heap_modes)) {
-		c->sample = -1;
-		return;
-	}
-	uint64_t x = random64(c);
-	/* -ln(u) * 2^19 with u uniform in (0, 1]: exponent and a table-free approximation of the rest, 3 % off at most. */
-	uint64_t u = x | 1;
-	unsigned zeros = (unsigned)__builtin_clzll(u);
-	uint64_t mantissa = zeros == 63 ? 0 : u << (zeros + 1) >> 32;                        /* of 2^32: 0 to 1 */
-	uint64_t log2 = mantissa + (mantissa * (0x100000000ull - mantissa) >> 32) * 11 / 32; /* log2(1 + m), nearly */
-	uint64_t minus_log2 = ((uint64_t)(zeros + 1) << 32) - log2;
-	c->sample = (int64_t)((minus_log2 >> 13) * 363409 >> 19) + 1; /* ln 2 * 2^19 = 363409 */
-}
-
-static void *sampled(struct mcache *c, void *p, size_t n)
-{
-	next_sample(c);
-	if (grt__heap_sample_hook)
-		grt__heap_sample_hook(p, n);
-	return p;
+	return p ? p : alloc_of(c, spanclass, n, 16);
 }
 
 /* ---- large objects ---- */
@@ -400,7 +376,10 @@ static void *large_taken(struct mcache *c, struct span *s, size_t bytes, size_t 
 {
 	count_large(c, bytes);
 	c->sample -= (int64_t)asked;
-	return grt_unlikely(c->sample < 0) ? sampled(c, s->base, asked) : s->base;
+	s->sample = 0;
+	if (grt_unlikely(c->sample < 0))
+		grt__sample_large(c, s, asked);
+	return s->base;
 }
 
 /* The kernel has no more: what is free goes back first, address space included. */
@@ -454,6 +433,8 @@ void *grt__cache_large(struct mcache *c, size_t n, size_t align, bool zero)
 
 static void free_large(struct mcache *c, struct span *s)
 {
+	if (grt_unlikely(s->sample))
+		grt__sample_free_large(s);
 	if (c && cache_keep(c, s))
 		return;
 	s->state = SPAN_KEPT; /* a second free finds it so */
@@ -467,6 +448,7 @@ static void free_large(struct mcache *c, struct span *s)
 
 void grt__heap_bad_free(const char *what, const void *p)
 {
+	grt__heap_bad = p;
 	grt__throw("%s: %p", what, p);
 }
 
@@ -502,9 +484,9 @@ static void became_empty(struct mcache *c, struct span *s)
 
 static void free_small(struct mcache *c, struct span *s, void *p)
 {
+	if (grt_unlikely(!begins_block(s, p)))
+		p = grt__sample_unmark(s, p);
 	void **slot = p;
-	if (!begins_block(s, p))
-		grt__heap_bad_free("free of a pointer that is not the beginning of a block", p);
 	bool mine = is_owner(s, c);
 	if (shows_link(s, p) && grt__slot_is_free(s, p))
 		grt__heap_bad_free("double free", p);
@@ -539,6 +521,8 @@ void grt__cache_free_slow(struct mcache *c, struct span *s, void *p)
 	if (!s) {
 		if (!(s = grt__huge_of(p)))
 			grt__heap_bad_free("free of a pointer that malloc did not return", p);
+		if (grt_unlikely(s->sample))
+			grt__sample_free_large(s);
 		if (c)
 			c->large_frees++;
 		if (!c || !grt__huge_free(s)) {
@@ -577,8 +561,10 @@ void *grt__cache_aligned(struct mcache *c, size_t n, size_t align)
 		if (!rounded)
 			rounded = align;
 		for (unsigned k = class_of(rounded); rounded <= GRT_CLASS_MAX && k < GRT_CLASSES; k++)
-			if (grt__class[k].size % align == 0)
-				return cache_alloc(c, grt__class[k].size);
+			if (grt__class[k].size % align == 0) {
+				void *p = cache_alloc_fast(c, grt__class[k].size);
+				return p ? p : alloc_of(c, SPAN_CLASS(k, 0), grt__class[k].size, align);
+			}
 	}
 	return grt__cache_large(c, n ? n : 1, align, false);
 }
@@ -611,7 +597,7 @@ struct mcache *grt__cache_get(bool foreign)
 			set_current(c, i, &grt__span_none);
 		c->secret = grt__heap_secret;
 		c->rand = (grt__cycles() ^ (uintptr_t)c) | 1;
-		next_sample(c);
+		grt__sample_next(c);
 		c->all_next = all_caches;
 		grt_store_release(&all_caches, c); /* pairs with the walkers' loads */
 		grt__mheap.meta += sizeof *c;

@@ -42,6 +42,7 @@ struct mcache {
 	struct span_queue queue[SPAN_CLASSES]; /* spans with free slots, not current */
 	struct span *kept[LARGE_BINS];         /* freed large spans, last in, first out; no lock */
 	size_t kept_bytes;
+	int64_t until;       /* as sample, while a mode is on (modes.h) and sample is always below 0 */
 	uint64_t rand;       /* not 0 */
 	unsigned look_class; /* where collect() goes on */
 	uint64_t large_allocs, large_frees, large_alloc_bytes;
@@ -53,8 +54,6 @@ struct mcache {
 };
 
 extern struct span grt__span_none;
-/* Called with a block each 512 KiB on average; registered by observe/. */
-extern void (*grt__heap_sample_hook)(void *p, size_t n);
 
 /* A cache nobody uses, or a new one; NULL: no memory, or a fork is under way. */
 struct mcache *grt__cache_get(bool foreign);
@@ -163,7 +162,7 @@ GRT_ALWAYS_INLINE void take_kept(struct mcache *c, struct span *s, size_t bytes)
 	s->zero = 0;
 }
 
-/* A kept block for n bytes; NULL: there is none, or a sample is due, and nothing has happened. */
+/* A kept block for n bytes, not sampled; NULL: there is none, or a sample is due, and nothing has happened. */
 GRT_ALWAYS_INLINE void *cache_large_fast(struct mcache *c, size_t n)
 {
 	size_t npages = pages_of(n);

@@ -1,4 +1,5 @@
 #include "heap/modes.h"
+#include "heap/sample.h"
 #include "os/os.h"
 #include <string.h>
 #include <sys/mman.h>
@@ -63,7 +64,7 @@ static size_t check_trailer(const void *p)
 
 /* ---- efence ---- */
 
-static void *fence_alloc(size_t n, size_t align)
+static void *fence_alloc(struct mcache *c, size_t n, size_t align)
 {
 	size_t room = (n + 15) & ~15ul, npages = pages_of(room ? room : 16);
 	struct span *s;
@@ -81,6 +82,7 @@ static void *fence_alloc(size_t n, size_t align)
 		memset(s->base, 0, npages << PAGE_SHIFT);
 	s->state = SPAN_FENCE;
 	s->free = (char *)(((uintptr_t)end - (room ? room : 16)) & ~(align - 1));
+	grt__sample_large(c, s, n);
 	return s->free;
 }
 
@@ -88,6 +90,8 @@ static void fence_free(struct span *s, void *p)
 {
 	if (s->free != p)
 		grt__heap_bad_free(s->free ? "free of a pointer that is not the beginning of a block" : "double free", p);
+	if (s->sample)
+		grt__sample_free_large(s);
 	s->free = NULL;
 	grt__sys_madvise(s->base, (size_t)s->npages << PAGE_SHIFT, MADV_DONTNEED);
 	grt__guard(s->base, (size_t)s->npages << PAGE_SHIFT, true);
@@ -102,7 +106,7 @@ static bool sound(const struct span *s, const void *p)
 		return grt__huge_of(p) != NULL;
 	switch (s->state) {
 	case SPAN_SMALL:
-		return begins_block(s, p) && !shows_link(s, p);
+		return begins_block(s, p) ? !shows_link(s, p) : grt__sample_is(s, p);
 	case SPAN_LARGE:
 		return p == s->base;
 	case SPAN_RESERVE:
@@ -132,7 +136,7 @@ size_t grt__modes_size(const void *p)
 
 static void *allocate(struct mcache *c, size_t n, size_t align, bool zero)
 {
-	void *p = grt__heap_modes & HEAP_EFENCE ? fence_alloc(n, align) : NULL;
+	void *p = grt__heap_modes & HEAP_EFENCE ? fence_alloc(c, n, align) : NULL;
 	if (p)
 		return p;
 	size_t want = grt__heap_modes & HEAP_HARDENED ? n + TRAILER : n;

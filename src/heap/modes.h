@@ -1,6 +1,6 @@
 /*
  * What GODEBUG makes of the heap, for finding errors of the program and for not letting them be used. While any mode is on every malloc and
- * free comes here: the caches' fast paths refuse (cache.c: no sample is ever left, and the owners of spans are tagged).
+ * free comes here: the caches' fast paths refuse (no sample is ever left, see sample.c, and the owners of spans are tagged).
  *
  *   hardened=1        A trailer at the end of each block holds its size, and what is between is filled: free finds whatever was written
  *                     behind the block, and sized free whether the size is the block's. Free slots are handed out in random order, a page

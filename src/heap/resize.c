@@ -1,7 +1,7 @@
 /*
  * The sizes of blocks, and realloc.
  */
-#include "heap/cache.h"
+#include "heap/sample.h"
 #include <string.h>
 
 #define GROWS                                                                                                          \
@@ -17,6 +17,9 @@ size_t grt__heap_size(const void *p)
 	}
 	switch (s->state) {
 	case SPAN_SMALL:
+		if (grt_unlikely(!begins_block(s, p)) && grt__sample_is(s, p))
+			return s->size - (size_t)((const char *)p - s->base) % s->size;
+		return s->size;
 	case SPAN_RESERVE:
 		return s->size;
 	case SPAN_LARGE:
@@ -79,6 +82,7 @@ static bool resize_large(struct mcache *c, struct span *s, size_t n)
 		grt__pages_shrink(s, npages);
 	c->large_frees++; /* as if it were another */
 	count_large(c, (size_t)s->npages << PAGE_SHIFT);
+	grt__sample_resized(c, s, s->base, s->bytes, n);
 	if (s->npages == npages)
 		s->bin = (uint8_t)bin;
 	s->zero = 0;
@@ -97,11 +101,12 @@ void *grt__cache_realloc(struct mcache *c, void *p, size_t n)
 		struct span *now = grt__huge_resize(s, n);
 		if (!now)
 			return n <= was ? p : move(c, s, p, was, n);
+		grt__sample_resized(c, now, p, was, n);
 		c->large_alloc_bytes += now->bytes;
 		return now->base;
 	}
 	size_t have = grt__heap_size(p);
-	if (!have || (s->state == SPAN_LARGE && p != s->base) || (s->state == SPAN_SMALL && !begins_block(s, p)))
+	if (!have || (s->state == SPAN_LARGE && p != s->base) || (s->state == SPAN_SMALL && !begins_block(s, p) && !grt__sample_is(s, p)))
 		grt__heap_bad_free("realloc of a pointer that malloc did not return", p);
 	if (s->state == SPAN_SMALL && shows_link(s, p) && grt__slot_is_free(s, p))
 		grt__heap_bad_free("realloc of memory that is not allocated", p);

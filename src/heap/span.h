@@ -59,7 +59,7 @@ struct span {
 	struct span *next, *prev; /* a cache's or central's queue; treap: left, right */
 	struct span *inbox_next;  /* link of the inbox */
 	union {
-		size_t bytes;     /* HUGE: of the object's mapping */
+		size_t bytes;     /* HUGE: of the object's mapping; LARGE, FENCE: that were asked for, if sampled */
 		int64_t freed_at; /* FREE: the epoch in which it became so, for the scavenger */
 	};
 	uint8_t queued;  /* in a queue of its cache */
@@ -77,6 +77,7 @@ struct span {
 	uint32_t nslots;
 	uint32_t size;   /* of a slot; 0: a large object */
 	uint32_t npages; /* mheap's lock when it changes */
+	uint32_t sample; /* LARGE, HUGE, FENCE: its tag; 0: not sampled (sample.h) */
 	uint8_t spanclass;
 	uint8_t state;   /* enum span_state */
 	uint8_t zero;    /* its pages were zero when it was made */
@@ -149,7 +150,8 @@ GRT_ALWAYS_INLINE struct span *span_of(const void *p)
 	return s;
 }
 
-/* p, of a span of slots: the beginning of a slot that was in use at least once. */
+/* p, of a span of slots: the beginning of a slot that was in use at least once. That the fast path of free never takes anything else is
+ * what sampled blocks live by. */
 GRT_ALWAYS_INLINE bool begins_block(const struct span *s, const void *p)
 {
 	uint32_t offset = (uint32_t)((uintptr_t)p - (uintptr_t)s->base), inverse = s->inverse;

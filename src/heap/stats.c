@@ -1,5 +1,6 @@
 #include "heap/cache.h"
 #include "heap/central.h"
+#include "heap/sample.h"
 #include "os/os.h"
 #include <string.h>
 
@@ -93,8 +94,9 @@ void grt__heap_stats(struct grt_heap_stats *st)
 	st->alloc += st->large;
 	st->idle += h.free_pages << PAGE_SHIFT;
 	st->released = h.untouched_pages << PAGE_SHIFT;
-	st->sys = h.sys;
-	st->peak_sys = h.peak_sys;
-	st->meta = h.meta;
+	size_t samples = grt_load_relaxed(&grt__sample_sys);
+	st->sys = h.sys + samples;
+	st->peak_sys = h.peak_sys + samples;
+	st->meta = h.meta + samples;
 	grt_unlock(&h.lock);
 }

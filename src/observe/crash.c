@@ -1,5 +1,8 @@
 #include "observe/crash.h"
 #include "elf/peek.h"
+#include "heap/sample.h"
+#include "observe/callers.h"
+#include "observe/heapprof.h"
 #include "observe/knobs.h"
 #include "observe/traceback.h"
 #include "os/os.h"
@@ -179,9 +182,34 @@ static void on_throw(void)
 	if (grt__knobs.traceback == KNOB_TRACEBACK_NONE || !grt__report_begin_sig())
 		return;
 	grt__regs_here(&regs);
+	if (grt__heap_bad)
+		grt__heapprof_explain_sig(grt__heap_bad);
 	grt__out_str(OUT, "\n");
 	print_stacks(grt__self.g, &regs, true, TRACEBACK_SYSTEM);
 	grt__report_end_sig();
+}
+
+/* There are no tasks, and no table of modules before somebody makes it; the loader's lock may be taken, for there is nobody to wait for. */
+static void on_early_throw(void)
+{
+	uintptr_t pc[64];
+	unsigned n = grt__callers(pc, GRT_COUNT(pc));
+	if (grt__knobs.traceback == KNOB_TRACEBACK_NONE)
+		return;
+	grt__modules_refresh();
+	if (!grt__report_begin_sig())
+		return;
+	if (grt__heap_bad)
+		grt__heapprof_explain_sig(grt__heap_bad);
+	grt__out(OUT, "\nthread %d [running]:\n", grt__sys_gettid());
+	grt__traceback_calls_sig(pc, n);
+	grt__report_end_sig();
+}
+
+void grt__crash_init_early(void)
+{
+	if (!grt__throw_hook)
+		grt__throw_hook = on_early_throw;
 }
 
 void grt__crash_init(void)

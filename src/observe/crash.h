@@ -24,6 +24,9 @@
  * grt__modules_refresh. */
 void grt__crash_init(void);
 
+/* Any context: until then grt__throw says what it can without an unwinder, also in programs that never start a thread. */
+void grt__crash_init_early(void);
+
 /* True for the signals whose default action gets a report. */
 bool grt__crash_reports(int sig);
 

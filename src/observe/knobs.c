@@ -1,10 +1,11 @@
 #include "observe/knobs.h"
 #include "base/throw.h"
+#include <limits.h>
 #include <string.h>
 
-enum { MAX_PROCS = 1024, MAX_MS = 1 << 30 };
+enum { MAX_PROCS = 1024, MAX_MS = 1 << 30, MEM_PROFILE_RATE = 512 << 10 };
 
-struct grt_knobs grt__knobs = {.traceback = KNOB_TRACEBACK_SINGLE};
+struct grt_knobs grt__knobs = {.traceback = KNOB_TRACEBACK_SINGLE, .memprofilerate = MEM_PROFILE_RATE};
 
 static void complain(const char *name, bool heap, const char *value, size_t len)
 {
@@ -41,6 +42,19 @@ static bool is(const char *s, size_t len, const char *word)
 	return len == strlen(word) && !memcmp(s, word, len);
 }
 
+/* A copy: programs write their titles over the environment. */
+static void set_memprofile(const char *value, size_t len)
+{
+	static char name[PATH_MAX];
+	if (len >= sizeof name) {
+		complain("GODEBUG: memprofile", true, value, len);
+		return;
+	}
+	memcpy(name, value, len);
+	name[len] = '\0';
+	grt__knobs.memprofile = len ? name : NULL;
+}
+
 static void parse_godebug_one(const char *key, size_t key_len, const char *value, size_t len)
 {
 	long n;
@@ -49,6 +63,17 @@ static void parse_godebug_one(const char *key, size_t key_len, const char *value
 			grt__knobs.schedtrace_ms = (int)n;
 		else
 			complain("GODEBUG: schedtrace", false, value, len);
+		return;
+	}
+	if (is(key, key_len, "memprofilerate")) {
+		if (number(value, len, 0, INT32_MAX, &n))
+			grt__knobs.memprofilerate = (size_t)n;
+		else
+			complain("GODEBUG: memprofilerate", true, value, len);
+		return;
+	}
+	if (is(key, key_len, "memprofile")) {
+		set_memprofile(value, len);
 		return;
 	}
 	static const struct {
@@ -148,6 +173,7 @@ void grt__knobs_parse(char *const *envp)
 	};
 	memset(&grt__knobs, 0, sizeof grt__knobs);
 	grt__knobs.memlimit = SIZE_MAX;
+	grt__knobs.memprofilerate = MEM_PROFILE_RATE;
 	grt__knobs.parsed = true;
 	grt__knobs.traceback = KNOB_TRACEBACK_SINGLE;
 	for (size_t i = 0; i < GRT_COUNT(vars); i++) {
@@ -166,6 +192,10 @@ static void say(const char *name, const char *value, int procs)
 		grt__print("libgrt: GOMAXPROCS: invalid value \"%s\", using %d\n", value, procs);
 	else if (!strcmp(name, "GOMEMLIMIT"))
 		grt__print("libgrt: GOMEMLIMIT: invalid value \"%s\", using off\n", value);
+	else if (!strcmp(name, "GODEBUG: memprofilerate"))
+		grt__print("libgrt: %s: invalid value \"%s\", using %d\n", name, value, MEM_PROFILE_RATE);
+	else if (!strcmp(name, "GODEBUG: memprofile"))
+		grt__print("libgrt: %s: file name too long\n", name);
 	else if (!strcmp(name, "GOTRACEBACK"))
 		grt__print("libgrt: GOTRACEBACK: invalid value \"%s\", using single\n", value);
 	else

@@ -29,6 +29,8 @@ struct grt_knobs {
 	bool preemptstress;
 	bool hardened, zerofree, efence, allocfreetrace; /* heap/modes.h */
 	size_t memlimit;                                 /* GOMEMLIMIT in bytes; SIZE_MAX: off */
+	size_t memprofilerate;                           /* heapprof.h */
+	const char *memprofile;                          /* a file name, or NULL */
 	uint8_t traceback;                               /* enum knob_traceback */
 	uint8_t nbad;
 	bool parsed;

@@ -157,6 +157,12 @@ void grt__traceback_frames_sig(const struct grt_regs *regs, enum traceback_detai
 		print_frame(fs.tail[i % TAIL_FRAMES]);
 }
 
+void grt__traceback_calls_sig(const uintptr_t *pc, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		print_frame((struct frame){pc[i], true});
+}
+
 /* ---- where a task is ---- */
 
 /* pc and sp of a thread asleep in the kernel: "nr a0 .. a5 sp pc" in /proc/self/task/TID/syscall. */

@@ -50,6 +50,8 @@ void grt__traceback_sig(struct g *gp, const struct grt_regs *regs, enum tracebac
 void grt__traceback_header_sig(struct g *gp);
 /* Frames alone: the first 50 and the last 50 if there are more than 100. */
 void grt__traceback_frames_sig(const struct grt_regs *regs, enum traceback_detail detail);
+/* Frames that grt__callers found. */
+void grt__traceback_calls_sig(const uintptr_t *pc, unsigned n);
 /* Prints the name of the function that pc is in, or "?". */
 void grt__traceback_name_sig(uintptr_t pc);
 

@@ -23,8 +23,9 @@ enum join_state { JOIN_RUNNING, JOIN_WAITED, JOIN_DYING, JOIN_DETACHED, JOIN_DON
 int grt__task_join(struct g *gp, int64_t deadline, void **result);
 /* 0, -EINVAL already detached, -ESRCH already joined. */
 int grt__task_detach(struct g *gp);
-/* pthread_exit on main: what follows its unwinding. */
-void grt__task_main_landing(void) GRT_NORETURN;
+/* pthread_exit on main: what follows its unwinding. libc jumps here, as it would into the middle of a function: no return address is below
+ * the stack pointer, which is therefore aligned as for no function. */
+void grt__task_main_landing(void) GRT_NORETURN GRT_ENTERED_BY_JUMP;
 /* For __libc-side code that must know whether a task is still there (pthread_kill, names): false after its end. */
 bool grt__task_alive(struct g *gp);
 

@@ -2,6 +2,7 @@
 #include "grt.h"
 #include "heap/modes.h"
 #include "heap/scavenge.h"
+#include "observe/heapprof.h"
 #include "observe/knobs.h"
 #include "os/os.h"
 #include "shim/shim.h"
@@ -60,6 +61,7 @@ static void set_modes(void)
 	                  (k->efence ? HEAP_EFENCE : 0) | (k->allocfreetrace ? HEAP_TRACE : 0);
 	grt__heap_limit = k->memlimit;
 	grt__knobs_complain_heap();
+	grt__heapprof_init();
 }
 
 /* The cache of a caller that grt__self.mcache does not tell; crit is set then, and leave ends it. NULL: the reserve. */
@@ -251,7 +253,7 @@ static GRT_NOINLINE void free_slow(void *p)
 	struct span *s = span_of(p);
 	if (grt_unlikely(grt__heap_modes))
 		grt__modes_free(c, p);
-	else if (!c || !s || s->state != SPAN_LARGE || p != s->base || !cache_keep(c, s))
+	else if (!c || !s || s->state != SPAN_LARGE || p != s->base || s->sample || !cache_keep(c, s))
 		grt__cache_free_slow(c, s, p);
 	if (c)
 		leave();

@@ -8,10 +8,18 @@
 static pthread_key_t key, second;
 static int dtors, bad;
 
+/* As every function may count on; the compiler must not know. */
+static void check_stack(const void *frame)
+{
+	if ((uintptr_t)OPAQUE(frame) % 16)
+		_exit(9);
+}
+
 /* Frees, allocates anew, and puts that into the other key: it is run again. */
 static void dtor(void *p)
 {
 	flag_add(&dtors, 1);
+	check_stack(__builtin_frame_address(0));
 	if (!filled_all(p, 500, 1))
 		flag_add(&bad, 1);
 	free(p);

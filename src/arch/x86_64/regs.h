@@ -25,7 +25,7 @@ enum {
 	GRT_REG_R15,
 	GRT_REG_RIP,
 	GRT_NREGS,
-	GRT_REG_PC = GRT_REG_RIP,
+	GRT_REG_PC = GRT_REG_RIP, /* and the column of the return address */
 	GRT_REG_SP = GRT_REG_RSP,
 	GRT_REG_FP = GRT_REG_RBP
 };

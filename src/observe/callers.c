@@ -1,0 +1,202 @@
+#include "observe/callers.h"
+#include "arch/sigctx.h"
+#include "elf/cfi.h"
+#include "elf/module.h"
+#include "sched/sched.h"
+#include <dlfcn.h>
+#include <link.h>
+#include <string.h>
+#if defined(__x86_64__)
+#include "arch/x86_64/regs.h"
+#endif
+
+extern void *__libc_stack_end; /* ld.so's: near the top of the first thread's stack */
+
+#define MAIN_MOST                                                                                                      \
+	((uintptr_t)64 << 20) /* the kernel keeps twice that below the top of the first stack free of mappings */
+#define FRAME_MOST ((uintptr_t)256 << 10)
+enum { STEPS = 512, ROWS = 1024 };
+
+/* ---- modules ---- */
+
+struct place {
+	uintptr_t lo, hi; /* of the module */
+	uintptr_t eh_hdr;
+	bool is_main;
+};
+
+#if __GLIBC_PREREQ(2, 35)
+extern __typeof__(_dl_find_object) _dl_find_object __attribute__((weak));
+
+static int ask_libc(uintptr_t pc, struct place *where)
+{
+	struct dl_find_object o;
+	if (!_dl_find_object)
+		return -1;
+	if (_dl_find_object((void *)pc, &o) != 0)
+		return 0;
+	where->lo = (uintptr_t)o.dlfo_map_start;
+	where->hi = (uintptr_t)o.dlfo_map_end;
+	where->eh_hdr = (uintptr_t)o.dlfo_eh_frame;
+	where->is_main = !o.dlfo_link_map->l_name || !*o.dlfo_link_map->l_name;
+	return 1;
+}
+#else
+static int ask_libc(uintptr_t pc, struct place *where)
+{
+	(void)pc;
+	(void)where;
+	return -1;
+}
+#endif
+
+/* where: {0}, or what was found last: most frames are in their callee's module. */
+static bool find(uintptr_t pc, struct place *where)
+{
+	if (pc >= where->lo && pc < where->hi)
+		return true;
+	int known = ask_libc(pc, where);
+	if (known >= 0)
+		return known;
+	struct grt_modules *mods = grt__modules_get_sig();
+	const struct grt_module *m = grt__module_find_sig(mods, pc);
+	if (m)
+		*where = (struct place){m->lo, m->hi, m->eh_table ? m->eh_hdr : 0, m->is_main};
+	grt__modules_put_sig(mods);
+	return m != NULL;
+}
+
+/* ---- rows ---- */
+
+static struct {
+	uint64_t sum, a, b; /* atomic: relaxed */
+} rows[ROWS];
+
+static uint64_t mix(uint64_t x)
+{
+	x *= 0x9e3779b97f4a7c15ull;
+	return x ^ x >> 29;
+}
+
+static struct grt_cfi row_of(uintptr_t pc, uintptr_t eh_hdr)
+{
+	uint64_t key = mix(pc) + eh_hdr, word[2];
+	struct grt_cfi row;
+	size_t i = mix(pc) >> 40 & (ROWS - 1);
+	word[0] = grt_load_relaxed(&rows[i].a);
+	word[1] = grt_load_relaxed(&rows[i].b);
+	if (grt_likely(grt_load_relaxed(&rows[i].sum) == key + mix(word[0]) + word[1]) && grt_likely(key)) {
+		memcpy(&row, word, sizeof row);
+		return row;
+	}
+	row = grt__cfi_find(eh_hdr, pc);
+	memcpy(word, &row, sizeof row);
+	grt_store_relaxed(&rows[i].sum, key + mix(word[0]) + word[1]);
+	grt_store_relaxed(&rows[i].a, word[0]);
+	grt_store_relaxed(&rows[i].b, word[1]);
+	return row;
+}
+
+/* ---- the walk ---- */
+
+struct at {
+	uintptr_t pc, sp, fp, bx;
+	uintptr_t top; /* of the stack that sp is on; 0: not known */
+};
+
+static uintptr_t top_of(uintptr_t sp)
+{
+	const struct g *gp = grt__self.g;
+	uintptr_t end = (uintptr_t)__libc_stack_end;
+	if (gp && gp->stack_lo && sp >= (uintptr_t)gp->stack_lo && sp < (uintptr_t)gp->birth.stack_hi)
+		return (uintptr_t)gp->birth.stack_hi;
+	return sp < end && end - sp < MAIN_MOST ? end : 0;
+}
+
+/* n bytes there are of the stack, above sp. */
+static bool on_stack(const struct at *f, uintptr_t addr, size_t n)
+{
+	if (addr < f->sp || addr % 8)
+		return false;
+	return f->top ? addr + n <= f->top : addr - f->sp <= FRAME_MOST;
+}
+
+static uintptr_t load(uintptr_t addr)
+{
+	return *(uintptr_t *)addr;
+}
+
+static bool interrupted(struct at *f)
+{
+	const ucontext_t *uc = (const ucontext_t *)f->sp;
+	if (!on_stack(f, f->sp, sizeof *uc))
+		return false;
+	const greg_t *g = uc->uc_mcontext.gregs;
+	*f = (struct at){(uintptr_t)g[REG_RIP], (uintptr_t)g[REG_RSP], (uintptr_t)g[REG_RBP], (uintptr_t)g[REG_RBX], 0};
+	f->top = top_of(f->sp);
+	return true;
+}
+
+static bool up(struct at *f, const struct grt_cfi *row)
+{
+	uintptr_t from = row->base == GRT_CFI_SP ? f->sp : row->base == GRT_CFI_FP ? f->fp : f->bx;
+	uintptr_t cfa = from + (uintptr_t)(intptr_t)row->cfa;
+	if (row->flags & GRT_CFI_DEREF) {
+		if (!on_stack(f, cfa, 8))
+			return false;
+		cfa = load(cfa);
+	}
+	if (cfa < f->sp + 8 || !on_stack(f, cfa - 8, 8))
+		return false;
+	uintptr_t fp = f->fp + (uintptr_t)(intptr_t)row->fp, bx = f->fp + (uintptr_t)(intptr_t)row->bx;
+	if (row->flags & GRT_CFI_FP_SAVED)
+		fp = cfa + (uintptr_t)(intptr_t)row->fp;
+	if (row->flags & GRT_CFI_BX_SAVED)
+		bx = cfa + (uintptr_t)(intptr_t)row->bx;
+	if (row->flags & (GRT_CFI_BX_SAVED | GRT_CFI_BX_BY_FP)) {
+		if (!on_stack(f, bx, 8))
+			return false;
+		f->bx = load(bx);
+	}
+	if (row->flags & (GRT_CFI_FP_SAVED | GRT_CFI_FP_BY_FP)) {
+		if (!on_stack(f, fp, 8))
+			return false;
+		f->fp = load(fp);
+	}
+	f->pc = load(cfa - 8);
+	f->sp = cfa;
+	return f->pc != 0;
+}
+
+unsigned grt__callers(uintptr_t *pc, unsigned max)
+{
+	struct grt_regs here;
+	struct place own = {0}, where = {0};
+	unsigned n = 0;
+	bool is_call = false, leading;
+	grt__regs_here(&here);
+	struct at f = {here.r[GRT_REG_PC], here.r[GRT_REG_SP], here.r[GRT_REG_FP], here.r[GRT_REG_RBX], 0};
+	f.top = top_of(f.sp);
+	leading = find(f.pc, &own) && !own.is_main;
+	for (unsigned i = 0; i < STEPS && n < max; i++) {
+		if (!find(f.pc - is_call, &where)) {
+			if (i)
+				pc[n++] = f.pc + !is_call;
+			break;
+		}
+		leading = leading && where.lo == own.lo;
+		if (!leading && i)
+			pc[n++] = f.pc + !is_call;
+		struct grt_cfi row = row_of(f.pc - is_call, where.eh_hdr);
+		if (row.flags & GRT_CFI_SIGNAL || f.pc == (uintptr_t)grt__sigrestorer) {
+			if (!interrupted(&f))
+				break;
+			is_call = false;
+			continue;
+		}
+		if (row.flags & (GRT_CFI_NONE | GRT_CFI_BOTTOM) || !up(&f, &row))
+			break;
+		is_call = true;
+	}
+	return n;
+}

@@ -1,0 +1,26 @@
+/*
+ * The stack of the caller himself, cheaply and anywhere: for the heap profile, in the middle of malloc (Go's runtime.Callers).
+ *
+ * unwind.h's walks are for reports: one at a time, a system call for memory that is not known, 1 to 3 us a frame, and libunwind is there
+ * only once there was a thread. This one follows the rows of elf/cfi.h, which it keeps in a small table, so that a frame costs 20 to 50
+ * ns. It takes no lock, makes no system call and allocates nothing, so that it works before the first thread, in handlers, in a vfork child,
+ * on any stack, and cannot meet a filter that kills for process_vm_readv.
+ *
+ * Modules come from glibc's _dl_find_object (2.35), which is lock-free and needs no preparation, else from our own table, if there is
+ * one. The table of rows is everybody's: an entry is three words of which one is the sum of pc, table and the other two, so one torn by two
+ * writers is no entry; and since the module's own table is in the sum, a row of a library that was unloaded is not taken for
+ * another's at the same place.
+ *
+ * Stack memory is read directly: a frame's end must lie above its beginning and inside of the stack as far as that is known (a task's,
+ * main's; else no frame is larger than 256 KiB). Code without unwind tables (of a JIT compiler) ends a walk.
+ */
+#ifndef GRT_OBSERVE_CALLERS_H
+#define GRT_OBSERVE_CALLERS_H
+
+#include "base/compiler.h"
+
+/* Return addresses, the innermost first; how many. The frames of libgrt itself at the beginning are left out, if it is a library. What a
+ * signal interrupted is counted as a call: its address is one higher. Stack need: 1.2 KiB. */
+unsigned grt__callers(uintptr_t *pc, unsigned max);
+
+#endif
