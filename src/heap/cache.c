@@ -288,6 +288,8 @@ static void check_link(const struct span *s)
 	char *next = link_of(s->free);
 	if (next != s->base + 1 && ((uintptr_t)(next - s->base) >= SPAN_MAX || !begins_block(s, next)))
 		grt__heap_bad_free("memory was written to after its free", s->free);
+	if (s->size > 16)
+		grt__sample_check_slot(s->free);
 }
 
 static void *take_slowly(struct mcache *c, unsigned spanclass)

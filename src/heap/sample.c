@@ -93,11 +93,23 @@ void *grt__sample_unmark(const struct span *s, void *p)
 		uint64_t word = head[0];
 		if (grt_cas(&head[1], key(p) + word, key(p))) {
 			grt__sample_free_hook((uint32_t)(word >> 32), p, (uint32_t)word);
+			if (grt_unlikely(grt__heap_modes & HEAP_HARDENED))
+				*(uint64_t *)p = ~key(p);
 			return (char *)p - (size_t)((char *)p - s->base) % s->size;
 		}
 	}
 	bool was = has_room(s, p) && grt_load_relaxed(&head[1]) == key(p);
 	grt__heap_bad_free(was ? "double free" : "free of a pointer that is not the beginning of a block", p);
+}
+
+void grt__sample_check_slot(void *slot)
+{
+	uint64_t *head = slot;
+	if (head[1] != key(head + 2))
+		return;
+	if (head[2] != ~head[1])
+		grt__heap_bad_free("memory was written to after its free", head + 2);
+	head[1] = 0; /* what is in it from now on is the next one's */
 }
 
 /* ---- large ones ---- */

@@ -46,6 +46,9 @@ bool grt__sample_is(const struct span *s, const void *p);
 /* The same: its slot, the block is one no more. Dies if it is none. */
 void *grt__sample_unmark(const struct span *s, void *p);
 
+/* hardened=1. The free slot is about to be handed out: whoever wrote to the sampled block that was in it is found, as by the link of others. */
+void grt__sample_check_slot(void *slot);
+
 /* A large object of n bytes was allocated, and c->sample counted down. */
 void grt__sample_large(struct mcache *c, struct span *s, size_t n);
 /* It is freed; s->sample is not 0. */
