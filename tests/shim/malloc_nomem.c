@@ -15,7 +15,7 @@ struct block {
 };
 
 /* What a process is limited to from its start, and the least that it has to get of that. */
-static const size_t SMALL_LIMIT = (size_t)100 << 20, SMALL_LEAST = (size_t)50 << 20;
+static const size_t SMALL_LIMIT = (size_t)100 << 20, SMALL_LEAST = (size_t)40 << 20;
 
 static struct rlimit old;
 
@@ -237,7 +237,7 @@ static void limited(int resource, const char *name)
 		int status = run_self(modes[i], out, sizeof out);
 		EXPECT_EQ(0, setrlimit(resource, &was));
 		fputs(out, stdout);
-		snprintf(text, sizeof text, "%s of 100 MiB, %s: half of it is to be had", name, modes[i]);
+		snprintf(text, sizeof text, "%s of 100 MiB, %s: 40 MiB of it are to be had", name, modes[i]);
 		CHECK_EQ(text, 0, status);
 	}
 }
