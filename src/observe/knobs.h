@@ -29,6 +29,7 @@ struct grt_knobs {
 	bool preemptstress;
 	bool hardened, zerofree, efence, allocfreetrace; /* heap/modes.h */
 	size_t memlimit;                                 /* GOMEMLIMIT in bytes; SIZE_MAX: off */
+	bool memlimit_given;                             /* there is one */
 	uint8_t traceback;                               /* enum knob_traceback */
 	uint8_t nbad;
 	bool parsed;
