@@ -15,7 +15,7 @@ static struct span *deferred; /* atomic: linked by inbox_next */
 
 #define h grt__mheap
 #define OPEN_STEP ((size_t)GRT_SMALL(512, 64)) /* pages; 4 MiB */
-#define ASK_GROUP_AT ((size_t)16 << 20)
+#define LEARN_AT ((size_t)16 << 20)            /* smaller heaps need no limit, and are spared a dozen system calls */
 #define ROOM_STEP ((size_t)1 << 20) /* so much more than is wanted goes back at the limit, so that it is rarely met */
 
 bool grt__heap_lock_slow(struct grt_lock *l)
@@ -275,23 +275,31 @@ static bool open_more_locked(struct arena *a, size_t n)
 	return (step <= room && open_pages_locked(a, step)) || (n <= room && open_pages_locked(a, n));
 }
 
-/* Where GOMEMLIMIT says nothing, the control group does: most of what it allows is the heap's, the rest stacks, code and files. Not asked for
- * in small programs: it takes four system calls. */
-static void ask_group_locked(void)
+/* Where GOMEMLIMIT says nothing the control group does: most of what it allows is the heap's, the rest stacks, code and files. */
+static void learn_limit_locked(void)
 {
-	static bool asked;
-	if (grt_likely(asked) || h.sys < ASK_GROUP_AT)
+	static bool learnt;
+	if (grt_likely(learnt))
 		return;
-	asked = true;
+	learnt = true;
 	size_t limit = grt__heap_limit_given ? SIZE_MAX : grt__os_cgroup_memory();
 	if (limit != SIZE_MAX)
 		grt_store_relaxed(&grt__heap_limit, limit - limit / 8);
 }
 
+void grt__heap_limit_learn(void)
+{
+	if (!heap_lock(&h.lock))
+		return;
+	learn_limit_locked();
+	grt_unlock(&h.lock);
+}
+
 /* More free pages, so that a run of n fits: the youngest arena with room first, and more than is wanted if there is. */
 static bool more_locked(size_t n)
 {
-	ask_group_locked();
+	if (h.sys >= LEARN_AT)
+		learn_limit_locked();
 	for (uint32_t i = h.narenas; i-- > 0;)
 		if (open_more_locked(h.arenas[i], n))
 			return true;

@@ -29,5 +29,7 @@ extern void (*grt__scavenge_hook)(void);
 /* GOMEMLIMIT, or without it seven eighths of what the control group allows; SIZE_MAX: none. Atomic: relaxed. */
 extern size_t grt__heap_limit;
 extern bool grt__heap_limit_given; /* by GOMEMLIMIT, be it "off" */
+/* The control group is asked now, not only once the heap has grown: a filter that is about to come may kill who opens files. */
+void grt__heap_limit_learn(void);
 
 #endif
