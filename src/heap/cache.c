@@ -680,7 +680,10 @@ void grt__caches_stats_locked(struct grt_heap_stats *st)
 size_t grt__heap_trim(size_t keep)
 {
 	grt__central_collect();
-	return grt__pages_scavenge(keep, INT64_MAX, SIZE_MAX);
+	size_t released = grt__pages_scavenge(keep, INT64_MAX, SIZE_MAX);
+	if (!keep) /* their headers too, a hundredth of what they held */
+		grt__arenas_release();
+	return released;
 }
 
 /* ---- fork ---- */

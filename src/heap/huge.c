@@ -67,6 +67,7 @@ static void list_out_locked(struct span *s)
 enum span_got grt__huge_alloc(size_t bytes, size_t align, struct span **got)
 {
 	bytes = mapping_size(bytes);
+	grt__pages_make_room(bytes);
 	char *base = map_aligned(bytes, align > ARENA ? align : ARENA, PROT_READ | PROT_WRITE);
 	if (!base)
 		return GOT_NO_MEMORY;

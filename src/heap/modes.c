@@ -1,6 +1,7 @@
 #include "heap/modes.h"
 #include "heap/sample.h"
 #include "os/os.h"
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -12,12 +13,16 @@ unsigned grt__heap_modes;
 bool grt__guard(char *p, size_t n, bool on)
 {
 	static bool
-		protects; /* atomic: some guards are pages without access to the kernel, too, which MADV_GUARD_REMOVE leaves as they are */
-	if (grt__sys_madvise(p, n, on ? MADV_GUARD_INSTALL : MADV_GUARD_REMOVE) == 0 &&
-	    (on || !grt_load_relaxed(&protects)))
+		protects; /* atomic: some guards are pages without access to the kernel, which MADV_GUARD_REMOVE leaves so */
+	long r = grt__sys_madvise(p, n, on ? MADV_GUARD_INSTALL : MADV_GUARD_REMOVE);
+	if (on && r == 0)
 		return true;
 	if (on)
 		grt_store_relaxed(&protects, true);
+	else if (r != 0 && r != -EINVAL /* a kernel that has no such guards */)
+		return false;
+	else if (!grt_load_relaxed(&protects))
+		return true;
 	return grt__sys_mprotect(p, n, on ? PROT_NONE : PROT_READ | PROT_WRITE) == 0;
 }
 

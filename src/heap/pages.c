@@ -15,6 +15,8 @@ static struct span *deferred; /* atomic: linked by inbox_next */
 
 #define h grt__mheap
 #define OPEN_STEP ((size_t)GRT_SMALL(512, 64)) /* pages; 4 MiB */
+#define LEARN_AT ((size_t)16 << 20)            /* smaller heaps need no limit, and are spared a dozen system calls */
+#define ROOM_STEP ((size_t)1 << 20) /* so much more than is wanted goes back at the limit, so that it is rarely met */
 
 bool grt__heap_lock_slow(struct grt_lock *l)
 {
@@ -273,9 +275,31 @@ static bool open_more_locked(struct arena *a, size_t n)
 	return (step <= room && open_pages_locked(a, step)) || (n <= room && open_pages_locked(a, n));
 }
 
+/* Where GOMEMLIMIT says nothing the control group does: most of what it allows is the heap's, the rest stacks, code and files. */
+static void learn_limit_locked(void)
+{
+	static bool learnt;
+	if (grt_likely(learnt))
+		return;
+	learnt = true;
+	size_t limit = grt__heap_limit_given ? SIZE_MAX : grt__os_cgroup_memory();
+	if (limit != SIZE_MAX)
+		grt_store_relaxed(&grt__heap_limit, limit - limit / 8);
+}
+
+void grt__heap_limit_learn(void)
+{
+	if (!heap_lock(&h.lock))
+		return;
+	learn_limit_locked();
+	grt_unlock(&h.lock);
+}
+
 /* More free pages, so that a run of n fits: the youngest arena with room first, and more than is wanted if there is. */
 static bool more_locked(size_t n)
 {
+	if (h.sys >= LEARN_AT)
+		learn_limit_locked();
 	for (uint32_t i = h.narenas; i-- > 0;)
 		if (open_more_locked(h.arenas[i], n))
 			return true;
@@ -283,10 +307,27 @@ static bool more_locked(size_t n)
 	return a && open_more_locked(a, n);
 }
 
-/* The kernel's memory that another n pages make would pass GOMEMLIMIT. */
-static bool over_limit_locked(size_t n)
+/* By how many bytes the limit is passed if so many more become resident; 0 too if there is nothing to give back. */
+static size_t over_limit_locked(size_t more)
 {
-	return h.sys + ((n - h.untouched_pages) << PAGE_SHIFT) > grt__heap_limit;
+	size_t resident = h.sys - (h.untouched_pages << PAGE_SHIFT) + more;
+	return resident > grt__heap_limit && h.free_pages > h.untouched_pages ? resident - grt__heap_limit : 0;
+}
+
+void grt__pages_make_room(size_t bytes)
+{
+	if (grt_likely(grt__heap_limit == SIZE_MAX) || !heap_lock(&h.lock))
+		return;
+	size_t over = over_limit_locked(bytes);
+	grt_unlock(&h.lock);
+	if (over)
+		grt__pages_scavenge(0, INT64_MAX, over + ROOM_STEP);
+}
+
+/* What n pages at the front of this run, or of a new one, make resident, in bytes. */
+static size_t growth_locked(const struct span *run, size_t n)
+{
+	return (run ? count_untouched(arena_of(run), page_index(run), n) : n) << PAGE_SHIFT;
 }
 
 /* ---- */
@@ -312,15 +353,16 @@ enum span_got grt__pages_alloc(size_t npages, size_t align, struct span **got)
 	if (!heap_lock(&h.lock))
 		return GOT_NO_LOCK;
 	struct span *run = best_fit_locked(want);
-	if (!run) {
-		if (grt_unlikely(grt__heap_limit != SIZE_MAX) && over_limit_locked(want)) {
-			grt_unlock(&h.lock);
-			grt__pages_scavenge(0, INT64_MAX, SIZE_MAX);
-			if (!heap_lock(&h.lock))
-				return GOT_NO_LOCK;
-		}
-		run = more_locked(want) ? best_fit_locked(want) : NULL;
+	if (grt_unlikely(grt__heap_limit != SIZE_MAX) && over_limit_locked(growth_locked(run, want))) {
+		size_t growth = growth_locked(run, want);
+		grt_unlock(&h.lock);
+		grt__pages_make_room(growth);
+		if (!heap_lock(&h.lock))
+			return GOT_NO_LOCK;
+		run = best_fit_locked(want);
 	}
+	if (!run)
+		run = more_locked(want) ? best_fit_locked(want) : NULL;
 	if (!run) {
 		grt_unlock(&h.lock);
 		return GOT_NO_MEMORY;

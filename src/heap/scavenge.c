@@ -6,6 +6,7 @@ enum { NOTES = 32, STEP_NS = 10000000, STEP_BYTES = 4 << 20, RETAIN_MIN = 1 << 2
 
 void (*grt__scavenge_hook)(void);
 size_t grt__heap_limit = SIZE_MAX;
+bool grt__heap_limit_given;
 
 static uint32_t notes;      /* atomic: pages freed, so many times */
 static uint32_t nothing_at; /* atomic: notes when there was nothing to give back */

@@ -253,6 +253,9 @@ extern int64_t grt__heap_epoch;
  * given. How many bytes. */
 size_t grt__pages_scavenge(size_t keep, int64_t before, size_t most);
 
+/* So many bytes are about to become resident: free memory goes back first if GOMEMLIMIT would be passed. */
+void grt__pages_make_room(size_t bytes);
+
 /* Arenas that are wholly free are no more, not even as address space. */
 void grt__arenas_release(void);
 

@@ -146,6 +146,7 @@ static void parse_gomemlimit(const char *s)
 {
 	static const char *const units[] = {"", "B", "KiB", "MiB", "GiB", "TiB"};
 	size_t digits = strspn(s, "0123456789"), n = 0;
+	grt__knobs.memlimit_given = *s != '\0';
 	if (!*s || !strcmp(s, "off"))
 		return;
 	bool good = digits > 0;

@@ -31,6 +31,7 @@ struct grt_knobs {
 	size_t memlimit;                                 /* GOMEMLIMIT in bytes; SIZE_MAX: off */
 	size_t memprofilerate;                           /* heapprof.h */
 	const char *memprofile;                          /* a file name, or NULL */
+	bool memlimit_given;                             /* there is one */
 	uint8_t traceback;                               /* enum knob_traceback */
 	uint8_t nbad;
 	bool parsed;

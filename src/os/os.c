@@ -176,63 +176,6 @@ static int count_cpus(void)
 	return cpus > 0 ? cpus : 1;
 }
 
-static const char *parse_long(const char *s, long *v)
-{
-	while (*s == ' ' || *s == '\n')
-		s++;
-	for (*v = 0; *s >= '0' && *s <= '9'; s++)
-		*v = *v * 10 + (*s - '0');
-	return s;
-}
-
-/* cpu.max of the cgroup (v2) or cpu.cfs_quota_us (v1), from our own cgroup up to the mount's root. */
-static int read_cpu_quota(void)
-{
-	char line[4096], path[4400], value[64];
-	int quota = 0;
-	if (grt__os_read_file("/proc/self/cgroup", line, sizeof line) <= 0)
-		return 0;
-	for (char *p = line; *p;) {
-		char *end = p;
-		while (*end && *end != '\n')
-			end++;
-		bool v2 = p[0] == '0' && p[1] == ':' && p[2] == ':';
-		if (v2) {
-			char saved = *end;
-			*end = '\0';
-			size_t n = grt__format(path, sizeof path - 16, "/sys/fs/cgroup%s", p + 3);
-			for (;;) {
-				long max, period;
-				while (n > 14 && path[n - 1] == '/')
-					n--;
-				grt__format(path + n, sizeof path - n, "/cpu.max");
-				if (grt__os_read_file(path, value, sizeof value) > 0 && value[0] != 'm') {
-					parse_long(parse_long(value, &max), &period);
-					int q = period > 0 ? (int)((max + period - 1) / period) : 0;
-					if (q > 0 && (!quota || q < quota))
-						quota = q;
-				}
-				if (n <= 14)
-					break;
-				while (n > 14 && path[n - 1] != '/')
-					n--;
-			}
-			*end = saved;
-		}
-		p = *end ? end + 1 : end;
-	}
-	if (!quota && grt__os_read_file("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", value, sizeof value) > 0 &&
-	    value[0] != '-') {
-		long max, period;
-		parse_long(value, &max);
-		if (grt__os_read_file("/sys/fs/cgroup/cpu/cpu.cfs_period_us", value, sizeof value) > 0) {
-			parse_long(value, &period);
-			quota = period > 0 ? (int)((max + period - 1) / period) : 0;
-		}
-	}
-	return quota;
-}
-
 void grt__os_probe(void)
 {
 	grt__os.page_size = getauxval(AT_PAGESZ) ? getauxval(AT_PAGESZ) : 4096;
@@ -245,5 +188,5 @@ void grt__os_probe(void)
 	probe_guard();
 	grt__sys3(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
 	grt__os.ncpu = count_cpus();
-	grt__os.cpu_quota = read_cpu_quota();
+	grt__os.cpu_quota = grt__os_cgroup_cpus();
 }

@@ -130,6 +130,9 @@ void grt__os_probe(void);
 long grt__os_read_file(const char *path, char *buf, size_t size);
 /* True when the thread is asleep inside a system call (/proc/self/task/TID/syscall says a number >= 0), or nobody can tell. */
 bool grt__os_thread_asleep(int tid);
+/* Of the control group and those above it: CPUs that its quota is worth, 0: none; bytes of memory, SIZE_MAX: no limit (cgroup.c). */
+int grt__os_cgroup_cpus(void);
+size_t grt__os_cgroup_memory(void);
 /* ns of CPU time used by a thread of this process; -1 if it is gone. */
 int64_t grt__os_thread_cputime(int tid);
 

@@ -4,6 +4,7 @@
  * thread's id. <pthread.h>, <sched.h>, <sys/prctl.h>, <sys/resource.h>, <unistd.h>, and their numbers of syscall().
  */
 #include "shim/kstate.h"
+#include "heap/scavenge.h"
 #include "os/os.h"
 #include "sched/pin.h"
 #include "sched/proc.h"
@@ -239,6 +240,8 @@ GRT_EXPORT int prctl(int option, ...)
 	unsigned long a = va_arg(ap, unsigned long), b = va_arg(ap, unsigned long), c = va_arg(ap, unsigned long),
 				  d = va_arg(ap, unsigned long);
 	va_end(ap);
+	if (option == PR_SET_NO_NEW_PRIVS || option == PR_SET_SECCOMP)
+		grt__heap_limit_learn();
 	if (booted() && grt__on_task()) {
 		long r = on_prctl(option, a);
 		if (r != GRT_KSTATE_REAL)

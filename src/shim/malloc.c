@@ -60,6 +60,7 @@ static void set_modes(void)
 	grt__heap_modes = (k->hardened ? HEAP_HARDENED : 0) | (k->zerofree ? HEAP_ZERO_FREE : 0) |
 	                  (k->efence ? HEAP_EFENCE : 0) | (k->allocfreetrace ? HEAP_TRACE : 0);
 	grt__heap_limit = k->memlimit;
+	grt__heap_limit_given = k->memlimit_given;
 	grt__knobs_complain_heap();
 	grt__heapprof_init();
 }

@@ -9,6 +9,7 @@
  * instruction does not reach our table; who inlines the wake inlines the wait.
  */
 #include "api/boot.h"
+#include "heap/scavenge.h"
 #include "os/os.h"
 #include "shim/kstate.h"
 #include "shim/shim.h"
@@ -18,6 +19,7 @@
 #include <limits.h>
 #include <sched.h>
 #include <linux/futex.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #define RAW_FUTEX(...) REAL(syscall)(SYS_futex, __VA_ARGS__)
@@ -379,6 +381,8 @@ long grt__syscall(long nr, long a, long b, long c, long d, long e, long f)
 			grt__fork_parent();
 		return pid;
 	}
+	if (nr == SYS_seccomp || (nr == SYS_prctl && a == PR_SET_SECCOMP))
+		grt__heap_limit_learn();
 	long args[] = {a, b, c, d, e, f}, r;
 	if (grt__signal_syscall(nr, args, &r))
 		return r < 0 ? grt__shim_errno((int)r) : r;
