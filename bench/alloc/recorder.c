@@ -1,5 +1,6 @@
 /*
- * recorder.so: writes a trace of a program's allocations, until GODEBUG=allocfreetrace=1 does.
+ * recorder.so: writes a trace of a program's allocations. GODEBUG=allocfreetrace=1 (bench/alloc/record) needs libgrt, is
+ * for one process, and does not tell calloc from malloc.
  *
  *     ALLOC_TRACE=PREFIX LD_PRELOAD=.../recorder.so PROGRAM...
  *

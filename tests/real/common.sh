@@ -18,6 +18,7 @@
 #   start SIDE COMMAND...   a server in the background, as native or under: $server
 #   stop SIGNAL             ends it: $status
 #   threads_ok WHAT         the verdict on the last watched run
+#   peak_of PID             the largest resident memory of a living process, in KiB
 #   free_port, wait_port PORT, fail MESSAGE, skip REASON
 # INPUT=file gives a command its standard input; LIMIT=seconds is its time; FOREIGN=name of threads that are no tasks.
 # PINNED=n: so many threads ask for something that only a kernel thread has (sched/pin.h), and keep one while they wait.
@@ -236,6 +237,8 @@ stop() {
 	[ -z "${watcher-}" ] || wait "$watcher" 2>/dev/null
 	watcher=
 }
+
+peak_of() { sed -n 's/^VmHWM:[[:space:]]*\([0-9]*\).*/\1/p' "/proc/$1/status"; }
 
 free_port() {
 	/usr/bin/python3 -c 'import socket

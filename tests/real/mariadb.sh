@@ -55,6 +55,7 @@ both_sides() {
 		for k in $(seq 8); do transfers "$k" 10 & pids[k]=$!; done
 		wait "${pids[@]}"
 		sql -e "check table sbt.a; select count(*), sum(n) from sbt.a" >>"$T/$side.seen"
+		echo "$handling, $side: peak $(peak_of "$server") KiB"
 		stop TERM
 		echo "status $status" >>"$T/$side.seen"
 		grep -E 'goroutine|\[ERROR\]' "$T/$side.err" | sed 's/^[^[]*//' >>"$T/$side.seen"

@@ -20,9 +20,9 @@ side() {
 		>"$T/bench" 2>&1 || fail "$side: redis-benchmark: $(tail -n 3 "$T/bench")"
 	{
 		$c flushall
-		for i in $(seq 1 500); do echo "set k$i v$i"; done | timeout 10 $c | sort | uniq -c
+		for i in $(seq 1 500); do echo "set k$i v$i"; done | timeout 60 $c | sort | uniq -c
 		for i in $(seq 1 16); do
-			(for k in $(seq 1 50); do echo "incr n"; echo "rpush l $k"; done | timeout 10 $c >/dev/null) &
+			(for k in $(seq 1 50); do echo "incr n"; echo "rpush l $k"; done | timeout 60 $c >/dev/null) &
 			[ $((i % 8)) != 0 ] || wait $!
 		done
 		for i in $(seq 1 100); do [ "$($c get n)" != 800 ] || break; sleep 0.1; done
