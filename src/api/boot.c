@@ -1,6 +1,7 @@
 #include "api/boot.h"
 #include "elf/module.h"
 #include "heap/cache.h"
+#include "observe/callers.h"
 #include "observe/crash.h"
 #include "observe/heapprof.h"
 #include "observe/knobs.h"
@@ -219,6 +220,7 @@ __attribute__((constructor)) static void on_load(int argc, char **argv, char **e
 	if (!grt__knobs.parsed) /* by the first malloc */
 		grt__knobs_parse(envp);
 	grt__crash_init_early();
+	grt__callers_init();
 	pthread_atfork(grt__fork_prepare, grt__fork_parent, grt__fork_child);
 }
 

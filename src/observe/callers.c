@@ -14,6 +14,7 @@ extern void *__libc_stack_end; /* ld.so's: near the top of the first thread's st
 
 #define MAIN_MOST                                                                                                      \
 	((uintptr_t)64 << 20) /* the kernel keeps twice that below the top of the first stack free of mappings */
+#define THREAD_MOST ((uintptr_t)16 << 20)
 #define FRAME_MOST ((uintptr_t)256 << 10)
 enum { STEPS = 512, ROWS = 1024 };
 
@@ -66,6 +67,13 @@ static bool find(uintptr_t pc, struct place *where)
 	return m != NULL;
 }
 
+void grt__callers_init(void)
+{
+	struct place self = {0};
+	if (ask_libc((uintptr_t)&grt__callers, &self) < 0)
+		grt__modules_refresh();
+}
+
 /* ---- rows ---- */
 
 static struct {
@@ -101,24 +109,29 @@ static struct grt_cfi row_of(uintptr_t pc, uintptr_t eh_hdr)
 
 struct at {
 	uintptr_t pc, sp, fp, bx;
-	uintptr_t top; /* of the stack that sp is on; 0: not known */
+	uintptr_t top; /* of the stack that sp is on */
+	bool sure;     /* it is there up to top */
 };
 
-static uintptr_t top_of(uintptr_t sp)
+static void find_top(struct at *f)
 {
 	const struct g *gp = grt__self.g;
-	uintptr_t end = (uintptr_t)__libc_stack_end;
-	if (gp && gp->stack_lo && sp >= (uintptr_t)gp->stack_lo && sp < (uintptr_t)gp->birth.stack_hi)
-		return (uintptr_t)gp->birth.stack_hi;
-	return sp < end && end - sp < MAIN_MOST ? end : 0;
+	uintptr_t sp = f->sp, end = (uintptr_t)__libc_stack_end, block = (uintptr_t)grt__thread_pointer();
+	f->sure = true;
+	if (gp && gp->stack_lo && sp >= (uintptr_t)gp->stack_lo && sp < (uintptr_t)gp->birth.stack_hi) {
+		f->top = (uintptr_t)gp->birth.stack_hi;
+	} else if (sp < end && end - sp < MAIN_MOST) {
+		f->top = end;
+	} else {
+		f->top = sp < block && block - sp < THREAD_MOST ? block : UINTPTR_MAX;
+		f->sure = false;
+	}
 }
 
 /* n bytes there are of the stack, above sp. */
 static bool on_stack(const struct at *f, uintptr_t addr, size_t n)
 {
-	if (addr < f->sp || addr % 8)
-		return false;
-	return f->top ? addr + n <= f->top : addr - f->sp <= FRAME_MOST;
+	return addr >= f->sp && addr % 8 == 0 && addr <= f->top - n && (f->sure || addr - f->sp <= FRAME_MOST);
 }
 
 static uintptr_t load(uintptr_t addr)
@@ -132,8 +145,11 @@ static bool interrupted(struct at *f)
 	if (!on_stack(f, f->sp, sizeof *uc))
 		return false;
 	const greg_t *g = uc->uc_mcontext.gregs;
-	*f = (struct at){(uintptr_t)g[REG_RIP], (uintptr_t)g[REG_RSP], (uintptr_t)g[REG_RBP], (uintptr_t)g[REG_RBX], 0};
-	f->top = top_of(f->sp);
+	*f = (struct at){.pc = (uintptr_t)g[REG_RIP],
+	                 .sp = (uintptr_t)g[REG_RSP],
+	                 .fp = (uintptr_t)g[REG_RBP],
+	                 .bx = (uintptr_t)g[REG_RBX]};
+	find_top(f);
 	return true;
 }
 
@@ -175,8 +191,9 @@ unsigned grt__callers(uintptr_t *pc, unsigned max)
 	unsigned n = 0;
 	bool is_call = false, leading;
 	grt__regs_here(&here);
-	struct at f = {here.r[GRT_REG_PC], here.r[GRT_REG_SP], here.r[GRT_REG_FP], here.r[GRT_REG_RBX], 0};
-	f.top = top_of(f.sp);
+	struct at f = {
+		.pc = here.r[GRT_REG_PC], .sp = here.r[GRT_REG_SP], .fp = here.r[GRT_REG_FP], .bx = here.r[GRT_REG_RBX]};
+	find_top(&f);
 	leading = find(f.pc, &own) && !own.is_main;
 	for (unsigned i = 0; i < STEPS && n < max; i++) {
 		if (!find(f.pc - is_call, &where)) {

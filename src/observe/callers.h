@@ -6,18 +6,23 @@
  * ns. It takes no lock, makes no system call and allocates nothing, so that it works before the first thread, in handlers, in a vfork child,
  * on any stack, and cannot meet a filter that kills for process_vm_readv.
  *
- * Modules come from glibc's _dl_find_object (2.35), which is lock-free and needs no preparation, else from our own table, if there is
- * one. The table of rows is everybody's: an entry is three words of which one is the sum of pc, table and the other two, so one torn by two
+ * Modules come from glibc's _dl_find_object (2.35), which is lock-free and needs no preparation, else from our own table, as it was made
+ * last. The table of rows is everybody's: an entry is three words of which one is the sum of pc, table and the other two, so one torn by two
  * writers is no entry; and since the module's own table is in the sum, a row of a library that was unloaded is not taken for
  * another's at the same place.
  *
- * Stack memory is read directly: a frame's end must lie above its beginning and inside of the stack as far as that is known (a task's,
- * main's; else no frame is larger than 256 KiB). Code without unwind tables (of a JIT compiler) ends a walk.
+ * Stack memory is read directly: a frame's end must lie above its beginning and inside of the stack: a task's and main's are known; a
+ * thread's is taken to end at its thread block, where libc puts it, and no frame there, or on a stack of the program's own, is larger
+ * than 256 KiB. Code without unwind tables (of a JIT compiler) ends a walk.
  */
 #ifndef GRT_OBSERVE_CALLERS_H
 #define GRT_OBSERVE_CALLERS_H
 
 #include "base/compiler.h"
+
+/* Normal context: the process's first constructor, and after a dlclose that refreshes no table. Before the first there are stacks only where
+ * libc has that function. */
+void grt__callers_init(void);
 
 /* Return addresses, the innermost first; how many. The frames of libgrt itself at the beginning are left out, if it is a library. What a
  * signal interrupted is counted as a call: its address is one higher. Stack need: 1.2 KiB. */

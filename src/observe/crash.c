@@ -1,5 +1,6 @@
 #include "observe/crash.h"
 #include "elf/peek.h"
+#include "heap/modes.h"
 #include "heap/sample.h"
 #include "observe/callers.h"
 #include "observe/heapprof.h"
@@ -168,6 +169,8 @@ void grt__crash_report_sig(int sig, siginfo_t *si, void *ucontext)
 		print_instruction(regs.r[GRT_REG_PC]);
 	grt__out_str(OUT, "\n");
 	if (stacks) {
+		if (sig == SIGSEGV && is_fault(sig, si) && grt__heap_modes & HEAP_EFENCE)
+			grt__heapprof_explain_sig(si->si_addr);
 		print_stacks(gp, &regs, all, detail);
 		grt__out_str(OUT, "\n");
 		print_registers(ucontext);
@@ -182,9 +185,9 @@ static void on_throw(void)
 	if (grt__knobs.traceback == KNOB_TRACEBACK_NONE || !grt__report_begin_sig())
 		return;
 	grt__regs_here(&regs);
+	grt__out_str(OUT, "\n");
 	if (grt__heap_bad)
 		grt__heapprof_explain_sig(grt__heap_bad);
-	grt__out_str(OUT, "\n");
 	print_stacks(grt__self.g, &regs, true, TRACEBACK_SYSTEM);
 	grt__report_end_sig();
 }
@@ -199,9 +202,10 @@ static void on_early_throw(void)
 	grt__modules_refresh();
 	if (!grt__report_begin_sig())
 		return;
+	grt__out_str(OUT, "\n");
 	if (grt__heap_bad)
 		grt__heapprof_explain_sig(grt__heap_bad);
-	grt__out(OUT, "\nthread %d [running]:\n", grt__sys_gettid());
+	grt__out(OUT, "thread %d [running]:\n", grt__sys_gettid());
 	grt__traceback_calls_sig(pc, n);
 	grt__report_end_sig();
 }

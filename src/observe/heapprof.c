@@ -167,13 +167,14 @@ static void print_stack(uint32_t tag)
 		grt__out_str(&grt__report_out, "\tstack unavailable\n");
 }
 
-/* The last free of what was at p. */
-static const struct freed *last_free(const void *p)
+/* The last free of what was at p, or around it. */
+static const struct freed *last_free(const char *p, bool around)
 {
 	uint64_t next = grt_load_relaxed(&ring_next), n = next < ring_size ? next : ring_size;
 	for (uint64_t i = 1; i <= n; i++) {
 		const struct freed *f = &ring[(next - i) % ring_size];
-		if (grt_load_acquire(&f->p) == p)
+		const char *at = grt_load_acquire(&f->p);
+		if (at == p || (around && at && p > at && (size_t)(p - at) < f->n))
 			return f;
 	}
 	return NULL;
@@ -183,20 +184,22 @@ void grt__heapprof_explain_sig(const void *p)
 {
 	struct grt_out *o = &grt__report_out;
 	struct grt_sample s = grt__sample_around(p);
-	const struct freed *f = s.tag && s.p == p ? NULL : last_free(p);
+	const struct freed *f = NULL;
+	if (!s.tag || s.p != p)
+		f = last_free(p, !s.tag);
 	if (f)
-		s = (struct grt_sample){p, f->n, f->allocated};
+		s = (struct grt_sample){f->p, f->n, f->allocated};
 	if (!s.tag)
 		return;
-	grt__out(o, "\nblock of %zu bytes at %p, allocated at:\n", s.n, s.p);
+	grt__out(o, "block of %zu bytes at %p, allocated at:\n", s.n, s.p);
 	print_stack(s.tag);
-	if (!f)
-		return;
-	if (f->by)
+	if (f && f->by)
 		grt__out(o, "\nand freed by goroutine %lu at:\n", f->by);
-	else
+	else if (f)
 		grt__out_str(o, "\nand freed at:\n");
-	print_stack(f->freed);
+	if (f)
+		print_stack(f->freed);
+	grt__out_str(o, "\n");
 }
 
 /* ---- files ---- */

@@ -30,7 +30,7 @@ int grt__heapprof_write(int fd);
 /* The process ends: GODEBUG=memprofile. */
 void grt__heapprof_exit(void);
 
-/* What is known of the block that the heap is dying of. Between grt__report_begin_sig and _end. */
+/* What is known of the block that p is of, or was. Between grt__report_begin_sig and _end. */
 void grt__heapprof_explain_sig(const void *p);
 
 #endif

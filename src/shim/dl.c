@@ -8,6 +8,7 @@
  * whole chain of RPATHs, nor DF_1_NODEFLIB, nor the rules for a library that is already loaded.
  */
 #include "elf/module.h"
+#include "observe/callers.h"
 #include "sched/tcb.h"
 #include "shim/shim.h"
 #include <link.h>
@@ -124,10 +125,15 @@ void *grt__dlmopen_from(Lmid_t ns, const char *file, int mode, void *caller)
 
 GRT_EXPORT int dlclose(void *handle)
 {
-	if (grt_load_relaxed(&grt__state) != GRT_BOOTED || grt__self.in_vfork)
-		return REAL(dlclose)(handle);
+	int r;
+	if (grt_load_relaxed(&grt__state) != GRT_BOOTED || grt__self.in_vfork) {
+		r = REAL(dlclose)(handle);
+		if (!grt__self.in_vfork)
+			grt__callers_init(); /* what is gone must not be looked into */
+		return r;
+	}
 	grt__dlopen_enter();
-	int r = REAL(dlclose)(handle);
+	r = REAL(dlclose)(handle);
 	int saved_errno = errno;
 	grt__dlopen_leave();
 	grt__modules_refresh();

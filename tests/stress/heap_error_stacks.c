@@ -5,7 +5,8 @@
  * LDFLAGS: -rdynamic
  * CFLAGS: -D_GNU_SOURCE -Wno-use-after-free -Wno-free-nonheap-object
  * Double frees and the like of blocks that were sampled: the report names the function that allocated the block and the one that freed
- * it first, then the one that freed it again, with and without threads, for all sizes; also in the modes that sample by themselves.
+ * it first, then the one that freed it again, with and without threads, for all sizes; also in the modes that sample by themselves. So
+ * does the report of a fault behind a block, or in one that was freed, with efence=1.
  */
 #include "../shim/blocks.h"
 #include <pthread.h>
@@ -42,15 +43,22 @@ __attribute__((noinline)) void frees_again(void *p)
 	__asm__ volatile("");
 }
 
+__attribute__((noinline)) void touches_it(char *p)
+{
+	*(volatile char *)p = 1;
+	__asm__ volatile("");
+}
+
 static void *thread(void *p)
 {
 	frees_first(p);
 	return NULL;
 }
 
-enum way { TWICE, ALIGNED, RESIZED, OTHER_THREAD, LATER, INSIDE, WAYS };
-static const char *const name[WAYS] = {"twice", "aligned", "resized", "by a thread first", "others in between",
-                                       "inside"};
+enum way { TWICE, ALIGNED, RESIZED, OTHER_THREAD, LATER, INSIDE, TOUCHED, BEHIND, WAYS };
+static const char *const name[WAYS] = {
+	"twice",  "aligned",           "resized",       "by a thread first", "others in between",
+	"inside", "touched once free", "touched behind"};
 
 __attribute__((noinline)) static void does(enum way way, size_t n)
 {
@@ -60,6 +68,15 @@ __attribute__((noinline)) static void does(enum way way, size_t n)
 		p = OPAQUE((char *)resizes_it(p, n * 3 + 100));
 	if (way == INSIDE) {
 		frees_again(p + 8);
+		return;
+	}
+	if (way >= TOUCHED) { /* a fault is reported once there was a thread */
+		if (pthread_create(&t, NULL, thread, NULL) != 0)
+			_exit(9);
+		pthread_join(t, NULL);
+		if (way == TOUCHED)
+			frees_first(p);
+		touches_it(p + (way == TOUCHED ? n / 2 : (n + 15) & ~(size_t)15));
 		return;
 	}
 	if (way == OTHER_THREAD) {
@@ -125,9 +142,13 @@ static int run(const char *self, const char *mode, enum way way, size_t n)
 	                       NULL};
 	const char *inside[] = {
 		"fatal error: free of a pointer", "\nblock of ", "allocates_it(...)", "running", "frees_again(...)", NULL};
+	const char *touched[] = {"[signal SIGSEGV",  "\nblock of ", "allocates_it(...)", "freed",
+	                         "frees_first(...)", "running",     "touches_it(...)",   NULL};
+	const char *behind[] = {"[signal SIGSEGV", "\nblock of ", "allocates_it(...)", "running", "touches_it(...)", NULL};
+	const char **want = way == INSIDE ? inside : way == TOUCHED ? touched : way == BEHIND ? behind : twice;
 	if (n >= 30000 * 3) /* what is no memory of the heap any more is not known to have been freed */
 		twice[0] = "fatal error: ";
-	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT && in_order(text, way == INSIDE ? inside : twice))
+	if (WIFSIGNALED(status) && WTERMSIG(status) == (way >= TOUCHED ? SIGSEGV : SIGABRT) && in_order(text, want))
 		return 0;
 	printf("%s, %s, %zu bytes: status %#x, it said: %s\n", mode, name[way], n, status, text);
 	return 1;
@@ -140,7 +161,7 @@ int main(int argc, char **argv)
 		does((enum way)atoi(argv[1]), (size_t)atol(argv[2]));
 		return 7;
 	}
-	for (int way = 0; way < WAYS; way++)
+	for (int way = 0; way <= INSIDE; way++)
 		for (int i = 0; i < N; i++)
 			if (way != INSIDE ||
 			    (sizes[i] > 16 && sizes[i] <= 32 << 20)) /* larger ones are found by their beginning only */
@@ -150,6 +171,9 @@ int main(int argc, char **argv)
 		bad += run("/proc/self/exe", "efence=1", (enum way)way, 100);
 		bad += run("/proc/self/exe", "allocfreetrace=1", (enum way)way, 100);
 	}
+	for (int i = 0; i < N; i++)
+		for (int way = TOUCHED; way < WAYS && sizes[i] < 32 << 20; way++) /* larger ones have no fence */
+			bad += run("/proc/self/exe", "efence=1", (enum way)way, sizes[i]);
 	puts(bad ? "failed" : "ok");
 	return bad != 0;
 }

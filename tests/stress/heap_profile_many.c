@@ -1,6 +1,6 @@
 /*
  * PROCS: 1 2
- * TIMEOUT: 60
+ * TIMEOUT: 120
  * ENV: GODEBUG=memprofilerate=1
  * LDFLAGS: -rdynamic -ldl -lm
  * CFLAGS: -D_GNU_SOURCE
@@ -9,7 +9,7 @@
 #include "../shim/profile.h"
 #include <pthread.h>
 
-enum { DEPTH = 18, BLOCKS = 1 << DEPTH, MOST_MB = 60 };
+enum { DEPTH = 17, BLOCKS = 1 << DEPTH, MOST_MB = 60 };
 
 static void *one(unsigned path, int depth);
 static void *other(unsigned path, int depth);

@@ -131,6 +131,33 @@ START_TEST(traceback_levels)
 }
 END_TEST
 
+START_TEST(memprofile)
+{
+	char title[] = "GODEBUG=memprofilerate=100,memprofile=/tmp/a b.%p,hardened=1", name[6000] = "GODEBUG=memprofile=";
+	parse("A=", "B=", NULL);
+	ck_assert_uint_eq(grt__knobs.memprofilerate, 512 << 10);
+	ck_assert_ptr_null(grt__knobs.memprofile);
+	parse(title, "B=", NULL);
+	memset(title, 'x', sizeof title - 1); /* as setproctitle */
+	ck_assert_uint_eq(grt__knobs.memprofilerate, 100);
+	ck_assert_str_eq(grt__knobs.memprofile, "/tmp/a b.%p");
+	ck_assert(grt__knobs.hardened);
+	parse("GODEBUG=memprofilerate=0,memprofile=", "B=", NULL);
+	ck_assert_uint_eq(grt__knobs.memprofilerate, 0);
+	ck_assert_ptr_null(grt__knobs.memprofile);
+	parse("GODEBUG=memprofilerate=2147483647", "B=", NULL);
+	ck_assert_uint_eq(grt__knobs.memprofilerate, INT32_MAX);
+	ck_assert_str_eq(complaints(2), "");
+	parse("GODEBUG=memprofilerate=2147483648", "B=", NULL);
+	ck_assert_uint_eq(grt__knobs.memprofilerate, 512 << 10);
+	ck_assert_str_eq(complaints(2), "libgrt: GODEBUG: memprofilerate: invalid value \"2147483648\", using 524288\n");
+	memset(name + strlen(name), 'y', 5000);
+	parse(name, "B=", NULL);
+	ck_assert_ptr_null(grt__knobs.memprofile);
+	ck_assert_str_eq(complaints(2), "libgrt: GODEBUG: memprofile: file name too long\n");
+}
+END_TEST
+
 START_TEST(memlimit)
 {
 	static const struct {
@@ -162,6 +189,7 @@ int main(void)
 	TCase *tc = tcase_create("knobs");
 	tcase_add_test(tc, defaults);
 	tcase_add_test(tc, memlimit);
+	tcase_add_test(tc, memprofile);
 	tcase_add_test(tc, good);
 	tcase_add_test(tc, order);
 	tcase_add_test(tc, bad_gomaxprocs);

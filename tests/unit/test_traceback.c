@@ -311,8 +311,9 @@ START_TEST(headers)
 	run_g(gp);
 	gp->lockedm = &fake_m;
 	uint64_t cycles = grt__cycles();
-	usleep(100000);
-	uint64_t per_minute = (grt__cycles() - cycles) * 600;
+	int64_t ns = grt__nanotime();
+	usleep(100000); /* or longer, on a busy machine */
+	uint64_t per_minute = (uint64_t)((double)(grt__cycles() - cycles) / (double)(grt__nanotime() - ns) * 60e9);
 	gp->wait_since = grt__cycles() - per_minute * 5 / 2;
 	in_order(trace(gp, TRACEBACK_USER), "goroutine 10 [sync.Cond.Wait, 2 minutes, locked to thread]:\n");
 	gp->status = G_RUNNABLE;
