@@ -1,6 +1,7 @@
 #include "heap/cache.h"
 #include "heap/central.h"
 #include "heap/modes.h"
+#include "heap/scavenge.h"
 #include "os/os.h"
 #include <string.h>
 
@@ -12,7 +13,8 @@ enum { COLLECT = 8 /* spans looked at before a new one is asked for */ };
 #define CARVE GRT_SMALL(4096u, 256u) /* bytes of slots made at a time */
 enum { MOST_CARVED = 4096 / 16 };
 #define KEEP_LARGE ((size_t)1 << 20) /* larger ones are not kept by caches */
-#define KEEP_BYTES ((size_t)8 << 20)
+#define KEEP_LEAST ((size_t)1 << 20) /* as many bytes may be kept, or an eighth of the heap, */
+#define KEEP_MOST ((size_t)8 << 20)  /* but no more than this */
 
 static struct mcache *all_caches; /* atomic: push only */
 static struct mcache *pool;       /* mheap's lock */
@@ -155,12 +157,21 @@ static void read_inbox_locked(struct mcache *c)
 	}
 }
 
+/* There is something in c for the scavenger to come for, once c is idle. */
+static void hold(struct mcache *c)
+{
+	if (grt_likely(c->holds))
+		return;
+	grt_store_relaxed(&c->holds, 1);
+	grt__scavenge_look();
+}
+
 static void make_current_locked(struct mcache *c, struct span *s)
 {
 	s->allocs++; /* never found empty by free: see struct span */
 	s->current = 1;
 	c->current[s->spanclass] = s;
-	grt_store_relaxed(&c->holds, 1);
+	hold(c);
 }
 
 static void end_current_locked(struct mcache *c, struct span *s)
@@ -197,12 +208,47 @@ static void collect_locked(struct mcache *c)
 	}
 }
 
-static struct span *fresh_span(unsigned spanclass)
+static void free_kept(struct mcache *c)
+{
+	for (unsigned i = 0; i < LARGE_BINS && c->kept_bytes; i++) {
+		for (struct span *s = c->kept[i], *next; s; s = next) {
+			size_t bytes = (size_t)s->npages << PAGE_SHIFT;
+			next = s->next; /* another link, once it is free */
+			if (!grt__pages_free(s))
+				return;
+			c->kept[i] = next;
+			c->kept_bytes -= bytes;
+		}
+	}
+}
+
+/* Before c makes the heap grow by npages: what it keeps unused may do instead. */
+static void spare_growth_locked(struct mcache *c, size_t npages)
+{
+	if (grt_likely(!c->idle && !c->kept_bytes) || grt__pages_at_hand(npages))
+		return;
+	free_kept(c);
+	for (unsigned i = 0; i < SPAN_CLASSES && c->idle; i++) {
+		struct span *s = c->current[i];
+		if (s != &grt__span_none && s->frees + 1 == s->allocs) {
+			end_current_locked(c, s);
+			retire_locked(c, s);
+		}
+		if ((s = c->queue[i].head) && s->frees == s->allocs) {
+			grt__queue_out(&c->queue[i], s);
+			retire_locked(c, s);
+		}
+	}
+	c->idle = 0;
+}
+
+static struct span *fresh_span(struct mcache *c, unsigned spanclass)
 {
 	const struct grt_class *k = &grt__class[spanclass >> 1];
 	struct span *s;
 	size_t pages = GRT_SMALL(k->pages, pages_of(k->size));
 	bool guard = grt__heap_modes & HEAP_HARDENED;
+	spare_growth_locked(c, pages + guard);
 	if (grt__pages_alloc(pages + guard, 1, &s) != GOT_SPAN)
 		return NULL;
 	s->guarded = guard && grt__guard(s->base + (pages << PAGE_SHIFT), PAGE, true);
@@ -227,7 +273,7 @@ static bool next_current_locked(struct mcache *c, unsigned spanclass)
 		grt__queue_out(q, s);
 	} else if (!(s = grt__central_get(spanclass))) {
 		collect_locked(c);
-		s = fresh_span(spanclass);
+		s = fresh_span(c, spanclass);
 	}
 	if (!s)
 		return false;
@@ -247,6 +293,7 @@ static void *take_slowly(struct mcache *c, unsigned spanclass)
 			return span_take(s);
 		if (!heap_lock(&c->lock))
 			return NULL;
+		c->locked++;
 		bool more = next_current_locked(c, spanclass);
 		grt_unlock(&c->lock);
 		if (!more)
@@ -309,18 +356,10 @@ unsigned grt__large_bin(size_t *npages)
 	return 16 + (top - 4) * 8 + (unsigned)((n - ((size_t)1 << top)) / step);
 }
 
-static void free_kept(struct mcache *c)
+static void adapt_kept(struct mcache *c)
 {
-	for (unsigned i = 0; i < LARGE_BINS; i++) {
-		for (struct span *s = c->kept[i], *next; s; s = next) {
-			size_t bytes = (size_t)s->npages << PAGE_SHIFT;
-			next = s->next; /* another link, once it is free */
-			if (!grt__pages_free(s))
-				return;
-			c->kept[i] = next;
-			c->kept_bytes -= bytes;
-		}
-	}
+	size_t part = grt__heap_in_use() / 8;
+	c->kept_most = part < KEEP_LEAST ? KEEP_LEAST : part > KEEP_MOST ? KEEP_MOST : part;
 }
 
 static void *large_taken(struct mcache *c, struct span *s, size_t bytes, size_t asked)
@@ -364,6 +403,12 @@ void *grt__cache_large(struct mcache *c, size_t n, size_t align, bool zero)
 		s->zero = 0;
 	} else {
 		enum span_got got = GOT_NO_MEMORY;
+		if (heap_lock(&c->lock)) {
+			c->locked++;
+			spare_growth_locked(c, npages);
+			grt_unlock(&c->lock);
+		}
+		adapt_kept(c);
 		for (int again = 0; again < 2 && got == GOT_NO_MEMORY; again++) {
 			if (again)
 				give_all(c);
@@ -388,16 +433,18 @@ static void free_large(struct mcache *c, struct span *s)
 		return;
 	}
 	c->large_frees++;
-	if (bytes <= KEEP_LARGE && c->kept_bytes + bytes <= KEEP_BYTES) {
+	if (bytes <= KEEP_LARGE && c->kept_bytes + bytes <= c->kept_most) {
 		s->state = SPAN_KEPT;
 		s->next = c->kept[s->bin];
 		c->kept[s->bin] = s;
 		c->kept_bytes += bytes;
-		grt_store_relaxed(&c->holds, 1);
+		hold(c);
 		return;
 	}
 	if (!grt__pages_free(s))
 		grt__pages_defer(s);
+	if (grt_unlikely(grt_load_relaxed(&grt__scavenge_ourselves)))
+		grt__scavenge_by_ourselves();
 }
 
 /* ---- free ---- */
@@ -431,12 +478,17 @@ static void became_empty(struct mcache *c, struct span *s)
 {
 	if (!s->queued || !heap_lock(&c->lock))
 		return;
+	c->locked++;
 	struct span_queue *q = &c->queue[s->spanclass];
 	if (q->n > 1) { /* one is kept: the next burst begins with it */
 		grt__queue_out(q, s);
 		retire_locked(c, s);
+	} else {
+		c->idle = 1;
 	}
 	grt_unlock(&c->lock);
+	if (grt_unlikely(grt_load_relaxed(&grt__scavenge_ourselves)))
+		grt__scavenge_by_ourselves();
 }
 
 static void free_small(struct mcache *c, struct span *s, void *p)
@@ -461,6 +513,7 @@ static void free_small(struct mcache *c, struct span *s, void *p)
 			return;
 		set_owner(s, c, 0);
 		if (heap_lock(&c->lock)) {
+			c->locked++;
 			put_back_locked(c, s);
 			grt_unlock(&c->lock);
 		} else {
@@ -625,6 +678,7 @@ struct mcache *grt__cache_get(bool foreign)
 		for (unsigned i = 0; i < SPAN_CLASSES; i++)
 			c->current[i] = &grt__span_none;
 		c->rand = (grt__cycles() ^ (uintptr_t)c) | 1;
+		c->kept_most = KEEP_LEAST;
 		next_sample(c);
 		c->all_next = all_caches;
 		grt_store_release(&all_caches, c); /* pairs with the walkers' loads */
@@ -660,6 +714,7 @@ void grt__cache_flush(struct mcache *c)
 {
 	if (!heap_lock(&c->lock))
 		return;
+	c->locked++;
 	read_inbox_locked(c);
 	for (unsigned i = 0; i < SPAN_CLASSES && !grt_load_relaxed(&grt__heap_forking); i++) {
 		struct span *s = c->current[i];
@@ -693,16 +748,11 @@ void grt__caches_stats_locked(struct grt_heap_stats *st)
 {
 	for (struct mcache *c = all_caches; c; c = c->all_next) {
 		st->caches++;
+		st->locks += grt_load_relaxed(&c->locked);
 		st->mallocs += c->large_allocs;
 		st->frees += c->large_frees;
 		st->total_alloc += c->large_alloc_bytes;
 	}
-}
-
-size_t grt__heap_trim(size_t keep)
-{
-	grt__central_collect();
-	return grt__pages_scavenge(keep, INT64_MAX, SIZE_MAX);
 }
 
 /* ---- fork ---- */

@@ -20,16 +20,18 @@ struct mcache {
 	/* ---- slow paths ---- */
 	GRT_ALIGNED(GRT_CACHE_LINE) struct span *inbox; /* atomic: full spans of which somebody freed a slot */
 	GRT_ALIGNED(GRT_CACHE_LINE) struct grt_lock lock;
+	uint64_t locked;                       /* so many times */
 	struct span_queue queue[SPAN_CLASSES]; /* spans with free slots, not current */
 	struct span *kept[LARGE_BINS];         /* freed large spans, last in, first out; no lock */
-	size_t kept_bytes;
-	uint64_t rand;       /* not 0 */
-	unsigned look_class; /* where collect() goes on */
+	size_t kept_bytes, kept_most;          /* of them; of them at most */
+	uint64_t rand;                         /* not 0 */
+	unsigned look_class;                   /* where collect() goes on */
 	uint64_t large_allocs, large_frees, large_alloc_bytes;
 	struct mcache *all_next;  /* all caches; constant */
 	struct mcache *pool_next; /* without an owner; mheap's lock */
 	uint8_t foreign;          /* of a thread, not of a P */
 	uint8_t holds;            /* spans, or may; atomic: relaxed */
+	uint8_t idle;             /* wholly free spans are among those in queues, or may be */
 	uint8_t owned;            /* somebody has it; mheap's lock */
 };
 

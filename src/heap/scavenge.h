@@ -2,12 +2,15 @@
  * The scavenger: memory that is free for a while goes back to the kernel.
  *
  * Free runs are stamped with the epoch in which they became free, a quarter of a second long. What is older than a whole
- * epoch is given back, largest runs first, until what is left is a tenth of the memory in use (at least 1 MiB), as Go's scavenger
- * retains. At most 4 MiB at a time and each 10 ms, so that it costs about a hundredth of a CPU. GOMEMLIMIT is a hard edge: before new
- * pages are asked for over it, everything free goes first, whatever its age.
+ * epoch is given back, runs with whole huge pages first and of those the oldest, until what is left is a tenth of the memory in use
+ * (at least 1 MiB), as Go's scavenger retains. At most 4 MiB at a time and each 10 ms, so that it costs about a hundredth of a CPU.
+ *
+ * GOMEMLIMIT is a hard edge: before pages that are not resident are handed out over it, as many go back as are wanted, whatever
+ * their age. So what that costs is in proportion to the page faults that the program is about to take, and nothing when all that
+ * the program has is in use: then it goes beyond the limit.
  *
  * In a process with tasks sysmon does it (sched/tidy.c), which also takes the caches of idle Ps to pieces; with nothing left to give
- * back it looks no more. In one without, whoever frees pages does it, at the same times.
+ * back it looks no more. In one without, whoever frees does it, at the same times; see HACKING.md, "malloc".
  */
 #ifndef GRT_HEAP_SCAVENGE_H
 #define GRT_HEAP_SCAVENGE_H
@@ -16,16 +19,25 @@
 
 #define GRT_EPOCH_NS 250000000
 
-/* One step. When the next is due, in ns; INT64_MAX: there is nothing to give back. Takes locks of the heap. */
+/* One step. When the next is due, in ns; INT64_MAX: there is nothing to give back. Takes locks of the heap, holds none before. */
 int64_t grt__scavenge(int64_t now);
 /* There may be something to give back since grt__scavenge last said that there was nothing. */
 bool grt__scavenge_wanted(void);
-/* Pages were freed. No locks held. */
+/* Pages were freed. Any locks of the heap may be held. */
 void grt__scavenge_note(void);
-/* Called from time to time while memory is freed and the scavenger has nothing to do; registered by sched/, which scavenges then. */
+/* A cache that had nothing has something. Any locks held. */
+void grt__scavenge_look(void);
+/* Called by these two, by the former from time to time; registered by sched/, which scavenges then. */
 extern void (*grt__scavenge_hook)(void);
+/* In a process without tasks, set when there may be something to do: whoever frees looks, and calls the latter with no lock held. */
+extern uint8_t grt__scavenge_ourselves; /* atomic: relaxed */
+void grt__scavenge_by_ourselves(void);
+/* So many bytes at once, if there are so many: at the limit. No lock of mheap or central held. */
+void grt__scavenge_eagerly(size_t bytes);
 
 /* GOMEMLIMIT; SIZE_MAX: none. */
 extern size_t grt__heap_limit;
+/* GODEBUG=scavtrace=1: a line for what was given back, at most one a second. */
+extern bool grt__scavtrace;
 
 #endif

@@ -71,6 +71,7 @@ void grt__heap_stats(struct grt_heap_stats *st)
 	st->sys = h.sys;
 	st->peak_sys = h.peak_sys;
 	st->meta = h.meta;
+	st->locks = h.locked + grt__central_locks();
 	grt__caches_stats_locked(st);
 	grt_unlock(&h.lock);
 }
