@@ -3,9 +3,11 @@
 #include "heap/scavenge.h"
 #include "observe/knobs.h"
 #include "os/os.h"
+#include "sched/tidy.h"
 #include "shim/shim.h"
 #include <malloc.h>
 #include <string.h>
+#include <sys/mman.h>
 
 extern void *__libc_stack_end; /* ld.so's: argc and what follows it */
 
@@ -58,6 +60,9 @@ static void set_modes(void)
 	grt__heap_modes = (k->hardened ? HEAP_HARDENED : 0) | (k->zerofree ? HEAP_ZERO_FREE : 0) |
 	                  (k->efence ? HEAP_EFENCE : 0) | (k->allocfreetrace ? HEAP_TRACE : 0);
 	grt__heap_limit = k->memlimit;
+	grt__heap_madvice = k->madvdontneed ? MADV_DONTNEED : MADV_FREE;
+	grt__heap_huge_pages = k->hugepages;
+	grt__scavtrace = k->scavtrace;
 }
 
 /* The cache of a caller that grt__self.mcache does not tell; crit is set then, and leave ends it. NULL: the reserve. */
@@ -270,6 +275,17 @@ static void *resize(void *p, size_t n)
 		return no_memory();
 	return ALLOCATE(grt__heap_modes ? grt__modes_realloc(c, p, n) : grt__cache_realloc(c, p, n),
 	                resize_in_reserve(p, n));
+}
+
+void grt__malloc_flush(void)
+{
+	struct mcache *c = enter();
+	if (!c)
+		return;
+	grt__cache_flush(c);
+	if (grt__self.g)
+		grt__tidy_trim();
+	leave();
 }
 
 /* ---- the names ---- */

@@ -21,6 +21,8 @@
 void *grt__malloc(size_t n);
 void *grt__memalign(size_t align, size_t n); /* align: a power of two */
 void grt__free(void *p);
+/* What the caller's cache and those of idle Ps have goes to where the scavenger finds it. */
+void grt__malloc_flush(void);
 void grt__free_sized(void *p, size_t n);
 
 #endif
