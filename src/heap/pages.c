@@ -300,7 +300,8 @@ static bool open_pages_locked(struct arena *a, size_t n)
 
 static bool open_more_locked(struct arena *a, size_t n)
 {
-	size_t room = a->npages - a->open, step = ((a->open + n + OPEN_STEP - 1) & ~(OPEN_STEP - 1)) - a->open;
+	size_t unit = grt__heap_huge_pages && OPEN_STEP < HUGE_PAGE ? HUGE_PAGE : OPEN_STEP;
+	size_t room = a->npages - a->open, step = ((a->open + n + unit - 1) & ~(unit - 1)) - a->open;
 	return (step <= room && open_pages_locked(a, step)) || (n <= room && open_pages_locked(a, n));
 }
 
