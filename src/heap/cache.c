@@ -307,6 +307,8 @@ void *grt__cache_alloc_slow(struct mcache *c, size_t n)
 		return grt__cache_large(c, n, 1, false);
 	unsigned spanclass = SPAN_CLASS(class_of(n), 0);
 	void *p = take_slowly(c, spanclass);
+	if (grt_unlikely(grt_load_relaxed(&grt__scavenge_ourselves)))
+		grt__scavenge_by_ourselves();
 	if (!p)
 		p = grt__reserve_alloc(grt__class[spanclass >> 1].size, 16);
 	c->sample -= (int64_t)n;

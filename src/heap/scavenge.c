@@ -159,9 +159,13 @@ void grt__scavenge_note(void)
 void grt__scavenge_by_ourselves(void)
 {
 	grt_store_relaxed(&grt__scavenge_ourselves, 0);
-	int64_t now = grt__nanotime(), due = grt_load_relaxed(&step_due);
-	if (grt__scavenge_hook || now < due || !grt_cas(&step_due, due, now + STEP_NS))
+	if (grt__scavenge_hook)
 		return;
-	int64_t next = grt__scavenge(now);
-	grt_store_relaxed(&step_due, next == INT64_MAX ? now + GRT_EPOCH_NS : next);
+	int64_t now = grt__nanotime(), due = grt_load_relaxed(&step_due), next = due;
+	if (now >= due && grt_cas(&step_due, due, now + STEP_NS)) {
+		next = grt__scavenge(now);
+		grt_store_relaxed(&step_due, next == INT64_MAX ? now + GRT_EPOCH_NS : next);
+	}
+	if (next != INT64_MAX)
+		grt_store_relaxed(&grt__scavenge_ourselves, 1);
 }

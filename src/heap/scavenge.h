@@ -10,7 +10,8 @@
  * the program has is in use: then it goes beyond the limit.
  *
  * In a process with tasks sysmon does it (sched/tidy.c), which also takes the caches of idle Ps to pieces; with nothing left to give
- * back it looks no more. In one without, whoever frees does it, at the same times; see HACKING.md, "malloc".
+ * back it looks no more. In one without, malloc and free do it on their slow paths, and calls that are about to sleep, at the same
+ * times; see HACKING.md, "malloc".
  */
 #ifndef GRT_HEAP_SCAVENGE_H
 #define GRT_HEAP_SCAVENGE_H
@@ -29,7 +30,8 @@ void grt__scavenge_note(void);
 void grt__scavenge_look(void);
 /* Called by these two, by the former from time to time; registered by sched/, which scavenges then. */
 extern void (*grt__scavenge_hook)(void);
-/* In a process without tasks, set when there may be something to do: whoever frees looks, and calls the latter with no lock held. */
+/* In a process without tasks, set while there may be something to do: whoever comes by (malloc and free on their slow paths, a call that
+ * is about to sleep) looks, and calls the latter with no lock held. */
 extern uint8_t grt__scavenge_ourselves; /* atomic: relaxed */
 void grt__scavenge_by_ourselves(void);
 /* So many bytes at once, if there are so many: at the limit. No lock of mheap or central held. */

@@ -288,6 +288,15 @@ void grt__malloc_flush(void)
 	leave();
 }
 
+void grt__malloc_before_sleep_slow(void)
+{
+	struct mcache *c = enter(); /* NULL: in a handler, in the middle of malloc */
+	if (!c)
+		return;
+	grt__scavenge_by_ourselves();
+	leave();
+}
+
 /* ---- the names ---- */
 
 GRT_EXPORT void *malloc(size_t n)

@@ -4,11 +4,12 @@
  * CFLAGS: -fno-builtin
  * What GODEBUG and GOMEMLIMIT make of the memory that goes back: scavtrace tells of it, madvdontneed=0 leaves it to the kernel and calloc still
  * clears, hugepages=1 and glibc's tunable ask for huge pages and give whole ones back; the limit holds for memory that was given
- * back before as well as for new, and who holds more than it pays little for that. And malloc_trim finds what idle caches keep.
+ * back before as well as for new, and who holds more than it pays little for that. A program without threads gives memory back in calls that sleep. And malloc_trim finds what idle caches keep.
  */
 #define _GNU_SOURCE
 #include "../shim/check.h"
 #include <malloc.h>
+#include <poll.h>
 
 enum { N = 4000, BLOCK = 16000, MIB = 1 << 20 };
 
@@ -181,11 +182,23 @@ static int trim(void)
 	return resident() - before > 3l * MIB;
 }
 
+/* No threads: nobody but the program itself can do it. */
+static int waits(void)
+{
+	long before = resident();
+	fill_up();
+	empty(0);
+	int n = 0;
+	while (resident() - before > 16l * MIB && n++ < 200)
+		poll(NULL, 0, 50);
+	return resident() - before > 16l * MIB;
+}
+
 static const struct {
 	const char *name;
 	int (*run)(void);
 } children[] = {{"trace", trace},         {"lazy", lazy},   {"huge", huge}, {"edge", edge},
-                {"edge_huge", edge_huge}, {"churn", churn}, {"trim", trim}};
+                {"edge_huge", edge_huge}, {"churn", churn}, {"trim", trim}, {"waits", waits}};
 
 static int child(const char *variable, const char *value, const char *mode, char *out, size_t size)
 {
@@ -205,8 +218,8 @@ static int lines_of(char *text, int *forced)
 	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"), n++) {
 		unsigned long bg, eager, now, util;
 		int end = 0;
-		if (sscanf(line, "scav %lu KiB work (bg), %lu KiB work (eager), %lu KiB now, %lu%% util%n", &bg, &eager, &now, &util,
-		           &end) != 4 ||
+		if (sscanf(line, "scav %lu KiB work (bg), %lu KiB work (eager), %lu KiB now, %lu%% util%n", &bg, &eager, &now,
+		           &util, &end) != 4 ||
 		    util > 100 || bg + eager == 0)
 			return -1;
 		if (!strcmp(line + end, " (forced)"))
@@ -235,16 +248,19 @@ int main(int argc, char **argv)
 	CHECK("scavtrace: at most a line a second, and that of malloc_trim", n >= 2 && n <= 5 && forced == 1);
 	child("GODEBUG", "scavtrace=0", "trace", text, sizeof text);
 	CHECK("scavtrace=0: none", !*text);
-	CHECK_EQ("madvdontneed=0: MADV_FREE, and calloc clears", 0, child("GODEBUG", "madvdontneed=0", "lazy", text, sizeof text));
+	CHECK_EQ("madvdontneed=0: MADV_FREE, and calloc clears", 0,
+	         child("GODEBUG", "madvdontneed=0", "lazy", text, sizeof text));
 	CHECK_EQ("hugepages=1", 0, child("GODEBUG", "hugepages=1", "huge", text, sizeof text));
 	CHECK_EQ("glibc.malloc.hugetlb=1", 0, child("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1", "huge", text, sizeof text));
-	CHECK_EQ("GOMEMLIMIT: memory that was given back before", 0, child("GOMEMLIMIT", "90MiB", "edge", text, sizeof text));
+	CHECK_EQ("GOMEMLIMIT: memory that was given back before", 0,
+	         child("GOMEMLIMIT", "90MiB", "edge", text, sizeof text));
 	CHECK_EQ("GOMEMLIMIT: mappings", 0, child("GOMEMLIMIT", "90MiB", "edge_huge", text, sizeof text));
 	child("GOMEMLIMIT", "off", "churn", text, sizeof text);
 	double without = atof(text);
 	child("GOMEMLIMIT", "30MiB", "churn", text, sizeof text);
 	printf("over the limit %.3f s, without %.3f s\n", atof(text), without);
 	CHECK("GOMEMLIMIT: beyond it little is spent", without > 0 && atof(text) < 3 * without + 0.2);
+	CHECK_EQ("without threads: goes back in calls that sleep", 0, child("GODEBUG", "", "waits", text, sizeof text));
 	CHECK_EQ("malloc_trim: idle caches", 0, child("GODEBUG", "", "trim", text, sizeof text));
 	return check_done();
 }
