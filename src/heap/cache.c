@@ -775,7 +775,13 @@ void grt__heap_fork_prepare(void)
 	for (struct mcache *c = grt_load_acquire(&all_caches); c; c = c->all_next)
 		grt__heap_lock_for_fork(&c->lock);
 	grt__central_fork(true);
-	grt__heap_lock_for_fork(&grt__mheap.lock);
+	for (unsigned i = 0;; i++) { /* a run that the scavenger has in hand would be lost to the child */
+		grt__heap_lock_for_fork(&grt__mheap.lock);
+		if (!grt__mheap.scavenging)
+			break;
+		grt_store_release(&grt__mheap.lock.word, 0);
+		grt__os_pause(i);
+	}
 }
 
 void grt__heap_fork_parent(void)

@@ -556,6 +556,7 @@ size_t grt__pages_scavenge(size_t keep, int64_t before, size_t most)
 		int64_t freed_at = s->freed_at;
 		run_remove_locked(s);
 		s->state = SPAN_NONE;
+		h.scavenging++;
 		grt_unlock(&h.lock);
 		size_t skip = whole ? -first % HUGE_PAGE : 0, end = whole ? (first + n) & ~(HUGE_PAGE - 1) : first + n;
 		size_t from = release_run(a, first + skip, end - first - skip, pages_of(want));
@@ -568,6 +569,7 @@ size_t grt__pages_scavenge(size_t keep, int64_t before, size_t most)
 			a->lazy |= grt__heap_madvice != MADV_DONTNEED;
 		}
 		put_run_locked(a, first, n, now ? freed_at : grt_load_relaxed(&grt__heap_epoch));
+		h.scavenging--;
 		grt_unlock(&h.lock);
 		released += now << PAGE_SHIFT;
 		if (!now && !whole)

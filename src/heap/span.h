@@ -227,6 +227,7 @@ struct mheap {
 	size_t nhuge, huge_bytes; /* living */
 	size_t sys, peak_sys, meta;
 	size_t free_pages, untouched_pages; /* in free runs; of those, not resident */
+	uint32_t scavenging;                /* runs that are in no list while they are given back; fork waits for them */
 	/* of spans that are no more */
 	uint64_t class_allocs[GRT_CLASSES], class_frees[GRT_CLASSES];
 };
