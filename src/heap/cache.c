@@ -2,6 +2,7 @@
 #include "heap/central.h"
 #include "heap/modes.h"
 #include "heap/sample.h"
+#include "heap/scavenge.h"
 #include "os/os.h"
 #include <string.h>
 
@@ -11,6 +12,8 @@ uintptr_t grt__heap_secret;
 enum { COLLECT = 8 /* spans looked at before a new one is asked for */ };
 #define CARVE GRT_SMALL(4096u, 256u) /* bytes of slots made at a time */
 enum { MOST_CARVED = 4096 / 16 };
+#define KEEP_LEAST ((size_t)1 << 20) /* as many bytes of large blocks may be kept, or an eighth of the heap, */
+#define KEEP_MOST ((size_t)8 << 20)  /* but no more than this */
 
 static struct mcache *all_caches; /* atomic: push only */
 static struct mcache *pool;       /* mheap's lock */
@@ -144,7 +147,7 @@ static void free_remote(struct mcache *c, struct span *s, void *p)
 	if (e->span != s) {
 		hand_over(e);
 		e->span = s;
-		grt_store_relaxed(&c->holds, 1);
+		cache_holds(c);
 	}
 	link_set(p, s->base + PENDING);
 	uint32_t n = e->n;
@@ -206,7 +209,7 @@ static void make_current_locked(struct mcache *c, struct span *s)
 	s->allocs++; /* never found empty by free: see struct span */
 	s->current = 1;
 	set_current(c, s->spanclass, s);
-	grt_store_relaxed(&c->holds, 1);
+	cache_holds(c);
 }
 
 static void end_current_locked(struct mcache *c, struct span *s)
@@ -243,12 +246,47 @@ static void collect_locked(struct mcache *c)
 	}
 }
 
-static struct span *fresh_span(unsigned spanclass)
+static void free_kept(struct mcache *c)
+{
+	for (unsigned i = 0; i < LARGE_BINS && c->kept_bytes; i++) {
+		for (struct span *s = c->kept[i], *next; s; s = next) {
+			size_t bytes = (size_t)s->npages << PAGE_SHIFT;
+			next = s->next; /* another link, once it is free */
+			if (!grt__pages_free(s))
+				return;
+			c->kept[i] = next;
+			c->kept_bytes -= bytes;
+		}
+	}
+}
+
+/* Before c makes the heap grow by npages: what it keeps unused may do instead. */
+static void spare_growth_locked(struct mcache *c, size_t npages)
+{
+	if (grt_likely(!c->idle && !c->kept_bytes) || grt__pages_at_hand(npages))
+		return;
+	free_kept(c);
+	for (unsigned i = 0; i < SPAN_CLASSES && c->idle; i++) {
+		struct span *s = c->current[i];
+		if (s != &grt__span_none && s->frees + 1 == s->allocs) {
+			end_current_locked(c, s);
+			retire_locked(c, s);
+		}
+		if ((s = c->queue[i].head) && s->frees == s->allocs) {
+			grt__queue_out(&c->queue[i], s);
+			retire_locked(c, s);
+		}
+	}
+	c->idle = 0;
+}
+
+static struct span *fresh_span(struct mcache *c, unsigned spanclass)
 {
 	const struct grt_class *k = &grt__class[spanclass >> 1];
 	struct span *s;
 	size_t pages = GRT_SMALL(k->pages, pages_of(k->size));
 	bool guard = grt__heap_modes & HEAP_HARDENED;
+	spare_growth_locked(c, pages + guard);
 	if (grt__pages_alloc(pages + guard, 1, &s) != GOT_SPAN)
 		return NULL;
 	s->guarded = guard && grt__guard(s->base + (pages << PAGE_SHIFT), PAGE, true);
@@ -272,7 +310,7 @@ static bool next_current_locked(struct mcache *c, unsigned spanclass)
 		grt__queue_out(q, s);
 	} else if (!(s = grt__central_get(spanclass))) {
 		collect_locked(c);
-		s = fresh_span(spanclass);
+		s = fresh_span(c, spanclass);
 	}
 	if (!s)
 		return false;
@@ -303,6 +341,7 @@ static void *take_slowly(struct mcache *c, unsigned spanclass)
 		}
 		if (!heap_lock(&c->lock))
 			return NULL;
+		c->locked++;
 		bool more = next_current_locked(c, spanclass);
 		grt_unlock(&c->lock);
 		if (!more)
@@ -334,6 +373,8 @@ static void *alloc_of(struct mcache *c, unsigned spanclass, size_t n, size_t ali
 	if (grt_unlikely(c->sample < 0) && grt__sample_due(c, n) && (p = take_sampled(c, n, align, spanclass & 1)))
 		return p;
 	p = take_slowly(c, spanclass);
+	if (grt_unlikely(grt_load_relaxed(&grt__scavenge_ourselves)))
+		grt__scavenge_by_ourselves();
 	return p ? p : grt__reserve_alloc(grt__class[spanclass >> 1].size, 16);
 }
 
@@ -360,18 +401,10 @@ void *grt__cache_alloc_noscan(struct mcache *c, size_t n)
 
 /* ---- large objects ---- */
 
-static void free_kept(struct mcache *c)
+static void adapt_kept(struct mcache *c)
 {
-	for (unsigned i = 0; i < LARGE_BINS; i++) {
-		for (struct span *s = c->kept[i], *next; s; s = next) {
-			size_t bytes = (size_t)s->npages << PAGE_SHIFT;
-			next = s->next; /* another link, once it is free */
-			if (!grt__pages_free(s))
-				return;
-			c->kept[i] = next;
-			c->kept_bytes -= bytes;
-		}
-	}
+	size_t part = grt__heap_in_use() / 8;
+	c->kept_most = part < KEEP_LEAST ? KEEP_LEAST : part > KEEP_MOST ? KEEP_MOST : part;
 }
 
 static void *large_taken(struct mcache *c, struct span *s, size_t bytes, size_t asked)
@@ -416,6 +449,12 @@ void *grt__cache_large(struct mcache *c, size_t n, size_t align, bool zero)
 		take_kept(c, s, npages << PAGE_SHIFT);
 	} else {
 		enum span_got got = GOT_NO_MEMORY;
+		if (heap_lock(&c->lock)) {
+			c->locked++;
+			spare_growth_locked(c, npages);
+			grt_unlock(&c->lock);
+		}
+		adapt_kept(c);
 		for (int again = 0; again < 2 && got == GOT_NO_MEMORY; again++) {
 			if (again)
 				give_all(c);
@@ -444,6 +483,8 @@ static void free_large(struct mcache *c, struct span *s)
 		c->large_frees++;
 	if (!c || !grt__pages_free(s))
 		grt__pages_defer(s); /* without a cache the caller may be in the middle of anything */
+	if (c && grt_unlikely(grt_load_relaxed(&grt__scavenge_ourselves)))
+		grt__scavenge_by_ourselves();
 }
 
 /* ---- free ---- */
@@ -476,12 +517,17 @@ static void became_empty(struct mcache *c, struct span *s)
 {
 	if (!s->queued || !heap_lock(&c->lock))
 		return;
+	c->locked++;
 	struct span_queue *q = &c->queue[s->spanclass];
 	if (q->n > 1) { /* one is kept: the next burst begins with it */
 		grt__queue_out(q, s);
 		retire_locked(c, s);
+	} else {
+		c->idle = 1;
 	}
 	grt_unlock(&c->lock);
+	if (grt_unlikely(grt_load_relaxed(&grt__scavenge_ourselves)))
+		grt__scavenge_by_ourselves();
 }
 
 static void free_small(struct mcache *c, struct span *s, void *p)
@@ -506,6 +552,7 @@ static void free_small(struct mcache *c, struct span *s, void *p)
 			return;
 		set_owner(s, c, 0);
 		if (heap_lock(&c->lock)) {
+			c->locked++;
 			put_back_locked(c, s);
 			grt_unlock(&c->lock);
 		} else {
@@ -599,6 +646,7 @@ struct mcache *grt__cache_get(bool foreign)
 			set_current(c, i, &grt__span_none);
 		c->secret = grt__heap_secret;
 		c->rand = (grt__cycles() ^ (uintptr_t)c) | 1;
+		c->kept_most = KEEP_LEAST;
 		grt__sample_next(c);
 		c->all_next = all_caches;
 		grt_store_release(&all_caches, c); /* pairs with the walkers' loads */
@@ -635,6 +683,7 @@ void grt__cache_flush(struct mcache *c)
 	hand_over_all(c);
 	if (!heap_lock(&c->lock))
 		return;
+	c->locked++;
 	read_inbox_locked(c);
 	for (unsigned i = 2; i < SPAN_CLASSES && !grt_load_relaxed(&grt__heap_forking); i++) {
 		struct span *s = c->current[i];
@@ -668,6 +717,7 @@ void grt__caches_stats_locked(struct grt_heap_stats *st)
 {
 	for (struct mcache *c = all_caches; c; c = c->all_next) {
 		st->caches++;
+		st->locks += grt_load_relaxed(&c->locked);
 		st->mallocs += c->large_allocs;
 		st->frees += c->large_frees;
 		st->total_alloc += c->large_alloc_bytes;
@@ -675,15 +725,6 @@ void grt__caches_stats_locked(struct grt_heap_stats *st)
 			if (c->pend[i].n) /* an estimate while its owner runs */
 				st->by_class[c->pend[i].span->spanclass >> 1].frees += c->pend[i].n;
 	}
-}
-
-size_t grt__heap_trim(size_t keep)
-{
-	grt__central_collect();
-	size_t released = grt__pages_scavenge(keep, INT64_MAX, SIZE_MAX);
-	if (!keep) /* their headers too, a hundredth of what they held */
-		grt__arenas_release();
-	return released;
 }
 
 /* ---- fork ---- */
@@ -704,7 +745,13 @@ void grt__heap_fork_prepare(void)
 	for (struct mcache *c = grt_load_acquire(&all_caches); c; c = c->all_next)
 		grt__heap_lock_for_fork(&c->lock);
 	grt__central_fork(true);
-	grt__heap_lock_for_fork(&grt__mheap.lock);
+	for (unsigned i = 0;; i++) { /* a run that the scavenger has in hand would be lost to the child */
+		grt__heap_lock_for_fork(&grt__mheap.lock);
+		if (!grt__mheap.scavenging)
+			break;
+		grt_store_release(&grt__mheap.lock.word, 0);
+		grt__os_pause(i);
+	}
 }
 
 void grt__heap_fork_parent(void)

@@ -6,6 +6,7 @@
 #ifndef GRT_HEAP_CACHE_H
 #define GRT_HEAP_CACHE_H
 
+#include "heap/scavenge.h"
 #include "heap/span.h"
 
 struct span_queue {
@@ -39,17 +40,19 @@ struct mcache {
 	GRT_ALIGNED(GRT_CACHE_LINE) struct pend pend[PENDS]; /* by a hash of the span */
 	GRT_ALIGNED(GRT_CACHE_LINE) struct span *inbox;      /* atomic: full spans of which somebody freed a slot */
 	GRT_ALIGNED(GRT_CACHE_LINE) struct grt_lock lock;
+	uint64_t locked;                       /* so many times */
 	struct span_queue queue[SPAN_CLASSES]; /* spans with free slots, not current */
 	struct span *kept[LARGE_BINS];         /* freed large spans, last in, first out; no lock */
-	size_t kept_bytes;
-	int64_t until;       /* as sample, while a mode is on (modes.h) and sample is always below 0 */
-	uint64_t rand;       /* not 0 */
-	unsigned look_class; /* where collect() goes on */
+	size_t kept_bytes, kept_most;          /* of them; of them at most */
+	int64_t until;                         /* as sample, while a mode is on (modes.h) and sample is always below 0 */
+	uint64_t rand;                         /* not 0 */
+	unsigned look_class;                   /* where collect() goes on */
 	uint64_t large_allocs, large_frees, large_alloc_bytes;
 	struct mcache *all_next;  /* all caches; constant */
 	struct mcache *pool_next; /* without an owner; mheap's lock */
 	uint8_t foreign;          /* of a thread, not of a P */
 	uint8_t holds;            /* spans, or may; atomic: relaxed */
+	uint8_t idle;             /* wholly free spans are among those in queues, or may be */
 	uint8_t owned;            /* somebody has it; mheap's lock */
 };
 
@@ -141,10 +144,18 @@ GRT_ALWAYS_INLINE bool cache_free_fast(struct mcache *c, struct span *s, void *p
 	return true;
 }
 
+/* There is something in c for the scavenger to come for, once c is idle. */
+GRT_ALWAYS_INLINE void cache_holds(struct mcache *c)
+{
+	if (grt_likely(c->holds))
+		return;
+	grt_store_relaxed(&c->holds, 1);
+	grt__scavenge_look();
+}
+
 /* ---- large blocks: caches keep freed ones ---- */
 
 #define KEEP_LARGE ((size_t)1 << 20) /* larger ones are not kept by caches */
-#define KEEP_BYTES ((size_t)8 << 20)
 
 GRT_ALWAYS_INLINE void count_large(struct mcache *c, size_t bytes)
 {
@@ -180,14 +191,14 @@ GRT_ALWAYS_INLINE void *cache_large_fast(struct mcache *c, size_t n)
 GRT_ALWAYS_INLINE bool cache_keep(struct mcache *c, struct span *s)
 {
 	size_t bytes = (size_t)s->npages << PAGE_SHIFT;
-	if (bytes > KEEP_LARGE || c->kept_bytes + bytes > KEEP_BYTES)
+	if (bytes > KEEP_LARGE || c->kept_bytes + bytes > c->kept_most)
 		return false;
 	c->large_frees++;
 	s->state = SPAN_KEPT;
 	s->next = c->kept[s->bin];
 	c->kept[s->bin] = s;
 	c->kept_bytes += bytes;
-	grt_store_relaxed(&c->holds, 1);
+	cache_holds(c);
 	return true;
 }
 

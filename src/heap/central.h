@@ -19,6 +19,8 @@ struct span *grt__central_get(unsigned spanclass);
 bool grt__central_put(struct span *s);
 /* Spans that became wholly free here go back to mheap. */
 void grt__central_collect(void);
+/* How often any of the locks was taken. */
+uint64_t grt__central_locks(void);
 
 /* The owner: what others have freed becomes the owner's to give. False: nothing. */
 bool grt__span_drain(struct span *s);

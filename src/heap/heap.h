@@ -61,6 +61,7 @@ struct grt_heap_stats {
 	size_t nlarge, large;                              /* living objects over 32 KiB: how many, bytes */
 	size_t nhuge, huge;                                /* of those, the ones with a mapping of their own */
 	size_t arenas, caches;                             /* how many */
+	uint64_t locks;                                    /* of the heap, ever taken */
 	struct grt_heap_class_stats by_class[GRT_CLASSES]; /* class 0: none, a run of pages */
 };
 

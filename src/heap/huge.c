@@ -71,8 +71,11 @@ enum span_got grt__huge_alloc(size_t bytes, size_t align, struct span **got)
 	char *base = map_aligned(bytes, align > ARENA ? align : ARENA, PROT_READ | PROT_WRITE);
 	if (!base)
 		return GOT_NO_MEMORY;
+	if (grt__heap_huge_pages)
+		grt__sys_madvise(base, bytes, MADV_HUGEPAGE);
 	while (!heap_lock(&h.lock)) /* a fork: it is short, and no other way is as large */
 		grt__os_pause(20);
+	h.locked++;
 	struct span *s = new_span_locked();
 	if (s) {
 		*s = (struct span){.state = SPAN_HUGE, .base = base, .bytes = bytes, .zero = 1};
@@ -91,6 +94,7 @@ bool grt__huge_free(struct span *s)
 {
 	if (!heap_lock(&h.lock))
 		return false;
+	h.locked++;
 	char *base = s->base;
 	size_t bytes = s->bytes;
 	list_out_locked(s);
@@ -116,6 +120,8 @@ struct span *grt__huge_resize(struct span *s, size_t bytes)
 	bytes = mapping_size(bytes);
 	if (bytes == s->bytes)
 		return s;
+	if (bytes > s->bytes)
+		grt__pages_make_room(bytes - s->bytes);
 	char *base = s->base;
 	long r = grt__sys5(SYS_mremap, base, s->bytes, bytes, 0, 0);
 	if (grt__sys_failed(r)) {
@@ -130,6 +136,7 @@ struct span *grt__huge_resize(struct span *s, size_t bytes)
 	}
 	while (!heap_lock(&h.lock))
 		grt__os_pause(20);
+	h.locked++;
 	list_out_locked(s);
 	s->base = (char *)r;
 	s->bytes = bytes;

@@ -10,13 +10,15 @@ uintptr_t grt__heap_root[1ul << (ADDRESS_BITS - ARENA_SHIFT)];
 struct mheap grt__mheap = {.lock = GRT_LOCK_INIT(GRT_RANK_HEAP)};
 uint32_t grt__heap_forking;
 int64_t grt__heap_epoch;
+int grt__heap_madvice = MADV_DONTNEED;
+bool grt__heap_huge_pages;
 
 static struct span *deferred; /* atomic: linked by inbox_next */
 
 #define h grt__mheap
 #define OPEN_STEP ((size_t)GRT_SMALL(512, 64)) /* pages; 4 MiB */
 #define LEARN_AT ((size_t)16 << 20)            /* smaller heaps need no limit, and are spared a dozen system calls */
-#define ROOM_STEP ((size_t)1 << 20) /* so much more than is wanted goes back at the limit, so that it is rarely met */
+#define HUGE_PAGE ((size_t)256)                /* pages; 2 MiB */
 
 bool grt__heap_lock_slow(struct grt_lock *l)
 {
@@ -103,6 +105,46 @@ static struct span *best_fit_locked(size_t npages)
 	return best;
 }
 
+/* ---- free runs with resident pages ---- */
+
+static struct run_list *list_of(const struct span *s)
+{
+	uintptr_t bytes = HUGE_PAGE << PAGE_SHIFT, first = ((uintptr_t)s->base + bytes - 1) & ~(bytes - 1);
+	return &h.resident[first + bytes > (uintptr_t)s->base + ((size_t)s->npages << PAGE_SHIFT)];
+}
+
+static void list_insert_locked(struct span *s)
+{
+	struct run_list *l = list_of(s);
+	/* What is left of an old run is old. That this is not quite the order of their ages costs one of them an epoch. */
+	bool old = l->youngest && s->freed_at < l->youngest->freed_at;
+	s->older = old ? NULL : l->youngest;
+	s->younger = old ? l->oldest : NULL;
+	*(s->older ? &s->older->younger : &l->oldest) = s;
+	*(s->younger ? &s->younger->older : &l->youngest) = s;
+}
+
+static void list_remove_locked(struct span *s)
+{
+	struct run_list *l = list_of(s);
+	*(s->older ? &s->older->younger : &l->oldest) = s->younger;
+	*(s->younger ? &s->younger->older : &l->youngest) = s->older;
+}
+
+static void run_insert_locked(struct span *s)
+{
+	treap_insert_locked(s);
+	if (s->nslots)
+		list_insert_locked(s);
+}
+
+static void run_remove_locked(struct span *s)
+{
+	treap_remove_locked(s);
+	if (s->nslots)
+		list_remove_locked(s);
+}
+
 /* ---- runs ---- */
 
 static size_t page_index(const struct span *s)
@@ -142,24 +184,30 @@ static void set_untouched(struct arena *a, size_t first, size_t n, bool on)
 	}
 }
 
-/* A free run, merged with the free ones before and after it. */
+/* A free run, merged with the free ones before and after it. It is as old as the one of them with most resident pages: a little traffic at
+ * its edge does not keep a large one young. */
 static void put_run_locked(struct arena *a, size_t first, size_t n, int64_t freed_at)
 {
 	struct span *s = &a->spans[first], *other;
+	size_t resident = n - count_untouched(a, first, n), most = resident;
 	s->state = SPAN_NONE; /* whoever frees it once more finds that, if it becomes part of the run before */
 	if (first > HEADER_PAGES && (other = span_at(a, first - 1))->state == SPAN_FREE &&
 	    page_index(other) + other->npages == first) {
-		treap_remove_locked(other);
+		run_remove_locked(other);
 		first -= other->npages;
 		n += other->npages;
-		if (other->freed_at > freed_at)
+		resident += other->nslots;
+		if (other->nslots > most) {
+			most = other->nslots;
 			freed_at = other->freed_at;
+		}
 		s = other;
 	}
 	if (first + n < a->open && (other = span_at(a, first + n))->state == SPAN_FREE && page_index(other) == first + n) {
-		treap_remove_locked(other);
+		run_remove_locked(other);
 		n += other->npages;
-		if (other->freed_at > freed_at)
+		resident += other->nslots;
+		if (other->nslots > most)
 			freed_at = other->freed_at;
 		other->state = SPAN_NONE;
 	}
@@ -167,10 +215,11 @@ static void put_run_locked(struct arena *a, size_t first, size_t n, int64_t free
 	s->owner = NULL;
 	s->base = (char *)a + (first << PAGE_SHIFT);
 	s->npages = (uint32_t)n;
+	s->nslots = (uint32_t)resident;
 	s->freed_at = freed_at;
 	s->fresh = 0;
 	a->map[first] = a->map[first + n - 1] = (uint16_t)first;
-	treap_insert_locked(s);
+	run_insert_locked(s);
 }
 
 /* ---- arenas ---- */
@@ -238,11 +287,14 @@ static struct arena *new_arena_locked(void)
 	char *base = reserve_arena(&bytes);
 	if (!base)
 		return NULL;
-	size_t header = HEADER_PAGES * PAGE;
+	size_t header = HEADER_PAGES * PAGE, huge = HUGE_PAGE << PAGE_SHIFT;
 	if ((uintptr_t)base >> ADDRESS_BITS || grt__sys_mprotect(base, header, PROT_READ | PROT_WRITE)) {
 		grt__sys_munmap(base, bytes);
 		return NULL;
 	}
+	/* Not the first one: what of the header is used is sparse, and so is a small heap. */
+	if (grt__heap_huge_pages && bytes > huge)
+		grt__sys_madvise(base + huge, bytes - huge, MADV_HUGEPAGE);
 	struct arena *a = (struct arena *)base;
 	a->npages = (uint32_t)(bytes >> PAGE_SHIFT);
 	a->open = HEADER_PAGES;
@@ -271,7 +323,8 @@ static bool open_pages_locked(struct arena *a, size_t n)
 
 static bool open_more_locked(struct arena *a, size_t n)
 {
-	size_t room = a->npages - a->open, step = (n + OPEN_STEP - 1) & ~(OPEN_STEP - 1);
+	size_t unit = grt__heap_huge_pages && OPEN_STEP < HUGE_PAGE ? HUGE_PAGE : OPEN_STEP;
+	size_t room = a->npages - a->open, step = ((a->open + n + unit - 1) & ~(unit - 1)) - a->open;
 	return (step <= room && open_pages_locked(a, step)) || (n <= room && open_pages_locked(a, n));
 }
 
@@ -307,27 +360,23 @@ static bool more_locked(size_t n)
 	return a && open_more_locked(a, n);
 }
 
-/* By how many bytes the limit is passed if so many more become resident; 0 too if there is nothing to give back. */
-static size_t over_limit_locked(size_t more)
+/* ---- GOMEMLIMIT ---- */
+
+/* By how much another `bytes` of the kernel's memory would pass it. */
+static size_t excess_locked(size_t bytes)
 {
-	size_t resident = h.sys - (h.untouched_pages << PAGE_SHIFT) + more;
-	return resident > grt__heap_limit && h.free_pages > h.untouched_pages ? resident - grt__heap_limit : 0;
+	size_t sum = h.sys - (h.untouched_pages << PAGE_SHIFT) + bytes;
+	return sum > grt__heap_limit ? sum - grt__heap_limit : 0;
 }
 
 void grt__pages_make_room(size_t bytes)
 {
 	if (grt_likely(grt__heap_limit == SIZE_MAX) || !heap_lock(&h.lock))
 		return;
-	size_t over = over_limit_locked(bytes);
+	size_t over = excess_locked(bytes);
 	grt_unlock(&h.lock);
 	if (over)
-		grt__pages_scavenge(0, INT64_MAX, over + ROOM_STEP);
-}
-
-/* What n pages at the front of this run, or of a new one, make resident, in bytes. */
-static size_t growth_locked(const struct span *run, size_t n)
-{
-	return (run ? count_untouched(arena_of(run), page_index(run), n) : n) << PAGE_SHIFT;
+		grt__scavenge_eagerly(over);
 }
 
 /* ---- */
@@ -342,35 +391,63 @@ static bool claim_locked(struct arena *a, size_t first, size_t n, size_t of)
 	}
 	for (size_t i = first; i < first + n; i++)
 		a->map[i] = (uint16_t)of;
-	return untouched == n;
+	return untouched == n && !a->lazy;
+}
+
+static size_t aligned_index(const struct span *run, size_t align)
+{
+	return (page_index(run) + align - 1) & ~(align - 1);
+}
+
+/* A run that has npages at a multiple of align, and room for them under GOMEMLIMIT if there can be. GOT_SPAN: locked. */
+static enum span_got find_run(size_t npages, size_t align, struct span **got)
+{
+	size_t want = npages + align - 1;
+	for (bool again = false;; again = true) {
+		if (!heap_lock(&h.lock))
+			return GOT_NO_LOCK;
+		h.locked++;
+		struct span *run = best_fit_locked(want);
+		if (!run && more_locked(want))
+			run = best_fit_locked(want);
+		if (!run) {
+			grt_unlock(&h.lock);
+			return GOT_NO_MEMORY;
+		}
+		*got = run;
+		if (grt_likely(grt__heap_limit == SIZE_MAX) || again)
+			return GOT_SPAN;
+		size_t untouched = count_untouched(arena_of(run), aligned_index(run, align), npages);
+		size_t over = untouched ? excess_locked(untouched << PAGE_SHIFT) : 0;
+		if (!over)
+			return GOT_SPAN;
+		grt_unlock(&h.lock);
+		grt__scavenge_eagerly(over);
+	}
+}
+
+bool grt__pages_at_hand(size_t npages)
+{
+	if (!heap_lock(&h.lock))
+		return true;
+	h.locked++;
+	struct span *run = best_fit_locked(npages);
+	bool at_hand = run && count_untouched(arena_of(run), page_index(run), npages) == 0;
+	grt_unlock(&h.lock);
+	return at_hand;
 }
 
 enum span_got grt__pages_alloc(size_t npages, size_t align, struct span **got)
 {
-	size_t want = npages + align - 1;
 	if (grt_unlikely(grt_load_relaxed(&deferred)))
 		grt__pages_deferred();
-	if (!heap_lock(&h.lock))
-		return GOT_NO_LOCK;
-	struct span *run = best_fit_locked(want);
-	if (grt_unlikely(grt__heap_limit != SIZE_MAX) && over_limit_locked(growth_locked(run, want))) {
-		size_t growth = growth_locked(run, want);
-		grt_unlock(&h.lock);
-		grt__pages_make_room(growth);
-		if (!heap_lock(&h.lock))
-			return GOT_NO_LOCK;
-		run = best_fit_locked(want);
-	}
-	if (!run)
-		run = more_locked(want) ? best_fit_locked(want) : NULL;
-	if (!run) {
-		grt_unlock(&h.lock);
-		return GOT_NO_MEMORY;
-	}
-	treap_remove_locked(run);
+	struct span *run;
+	enum span_got found = find_run(npages, align, &run);
+	if (found != GOT_SPAN)
+		return found;
+	run_remove_locked(run);
 	struct arena *a = arena_of(run);
-	size_t first = page_index(run), end = first + run->npages;
-	size_t at = (first + align - 1) & ~(align - 1);
+	size_t first = page_index(run), end = first + run->npages, at = aligned_index(run, align);
 	int64_t freed_at = run->freed_at;
 	run->state = SPAN_NONE;
 	struct span *s = &a->spans[at];
@@ -423,6 +500,7 @@ bool grt__pages_free(struct span *s)
 {
 	if (!heap_lock(&h.lock))
 		return false;
+	h.locked++;
 	struct arena *a = arena_of(s);
 	size_t first = page_index(s);
 	if (grt_unlikely(s->guarded))
@@ -443,8 +521,12 @@ bool grt__pages_grow(struct span *s, size_t npages)
 	bool grown = false;
 	struct arena *a = arena_of(s);
 	size_t first = page_index(s), end = first + s->npages, more = npages - s->npages;
-	if (first + npages > a->npages || !heap_lock(&h.lock))
+	if (first + npages > a->npages)
 		return false;
+	grt__pages_make_room(more << PAGE_SHIFT);
+	if (!heap_lock(&h.lock))
+		return false;
+	h.locked++;
 	struct span *run = span_at(a, end < a->open ? end : 0); /* of the header: none */
 	size_t have = run->state == SPAN_FREE && page_index(run) == end ? run->npages : 0;
 	if (have < more && end + have == a->open && open_pages_locked(a, more - have)) {
@@ -452,7 +534,7 @@ bool grt__pages_grow(struct span *s, size_t npages)
 		have = run->npages;
 	}
 	if (have >= more) {
-		treap_remove_locked(run);
+		run_remove_locked(run);
 		run->state = SPAN_NONE;
 		int64_t freed_at = run->freed_at;
 		claim_locked(a, end, more, first);
@@ -469,6 +551,7 @@ void grt__pages_shrink(struct span *s, size_t npages)
 {
 	if (!heap_lock(&h.lock))
 		return; /* it stays as long as it was */
+	h.locked++;
 	struct arena *a = arena_of(s);
 	size_t first = page_index(s), n = s->npages;
 	s->npages = (uint32_t)npages;
@@ -478,61 +561,75 @@ void grt__pages_shrink(struct span *s, size_t npages)
 
 /* ---- giving memory back ---- */
 
-/* The largest run with touched pages that is free for long enough. */
-static struct span *find_old(struct span *t, int64_t before)
+static struct span *oldest_locked(int64_t before, bool whole)
 {
-	struct span *s;
-	if (!t)
-		return NULL;
-	if ((s = find_old(t->right, before)))
-		return s;
-	if (t->freed_at < before && count_untouched(arena_of(t), page_index(t), t->npages) < t->npages)
-		return t;
-	return find_old(t->left, before);
+	for (unsigned i = 0; i < GRT_COUNT(h.resident) - whole; i++) {
+		struct span *s = h.resident[i].oldest;
+		if (s && s->freed_at < before)
+			return s;
+	}
+	return NULL;
 }
 
-/* Not in the treap and not locked meanwhile. How many pages from the first on are not resident now: fewer than n if the kernel refuses (locked
- * memory). */
-static size_t release_run(struct arena *a, size_t first, size_t n, size_t *released)
+static bool is_untouched(const struct arena *a, size_t page)
 {
-	size_t i = first;
-	*released = 0;
-	while (i < first + n) {
-		size_t end = i;
-		while (end < first + n && !(a->untouched[end / 64] >> end % 64 & 1))
-			end++;
-		if (end > i && grt__sys_madvise((char *)a + (i << PAGE_SHIFT), (end - i) << PAGE_SHIFT, MADV_DONTNEED) != 0)
+	return a->untouched[page / 64] >> page % 64 & 1;
+}
+
+/* Gives at least `most` pages of a run back, if it has so many, whole huge pages if it has those: from its end, for it is used from its
+ * beginning. Not in the treap and not locked meanwhile. The page from which on none is resident now. */
+static size_t release_run(const struct arena *a, size_t first, size_t n, size_t most)
+{
+	size_t end = first + n;
+	for (size_t released = 0; released < most && end > first;) {
+		while (end > first && is_untouched(a, end - 1))
+			end--;
+		size_t at = end;
+		while (at > first && !is_untouched(a, at - 1) && (released + end - at < most || at % HUGE_PAGE))
+			at--;
+		if (at < end && grt__sys_madvise((char *)a + (at << PAGE_SHIFT), (end - at) << PAGE_SHIFT, grt__heap_madvice))
 			break;
-		*released += (end - i) << PAGE_SHIFT;
-		for (i = end; i < first + n && (a->untouched[i / 64] >> i % 64 & 1);)
-			i++;
+		released += end - at;
+		end = at;
 	}
-	return i - first;
+	return end;
 }
 
 size_t grt__pages_scavenge(size_t keep, int64_t before, size_t most)
 {
 	size_t released = 0;
 	while (released < most && heap_lock(&h.lock)) {
-		struct span *s = (h.free_pages - h.untouched_pages) << PAGE_SHIFT > keep ? find_old(h.free, before) : NULL;
+		size_t have = (h.free_pages - h.untouched_pages) << PAGE_SHIFT;
+		/* Where there may be huge pages, none is broken up unless memory is short: what is left of one would stay. */
+		bool whole = grt__heap_huge_pages && before != INT64_MAX;
+		struct span *s = have > keep ? oldest_locked(before, whole) : NULL;
 		if (!s) {
 			grt_unlock(&h.lock);
 			break;
 		}
+		size_t want = have - keep < most - released ? have - keep : most - released;
 		struct arena *a = arena_of(s);
 		size_t first = page_index(s), n = s->npages;
-		treap_remove_locked(s);
+		int64_t freed_at = s->freed_at;
+		run_remove_locked(s);
 		s->state = SPAN_NONE;
+		h.scavenging++;
 		grt_unlock(&h.lock);
-		size_t now, done = release_run(a, first, n, &now);
+		size_t skip = whole ? -first % HUGE_PAGE : 0, end = whole ? (first + n) & ~(HUGE_PAGE - 1) : first + n;
+		size_t from = release_run(a, first + skip, end - first - skip, pages_of(want));
 		while (!heap_lock(&h.lock)) /* a fork */
 			grt__os_pause(20);
-		h.untouched_pages += done - count_untouched(a, first, done);
-		set_untouched(a, first, done, true);
-		put_run_locked(a, first, n, done == n ? 0 : grt_load_relaxed(&grt__heap_epoch));
+		size_t gone = end - from, now = gone - count_untouched(a, from, gone);
+		if (now) {
+			h.untouched_pages += now;
+			set_untouched(a, from, gone, true);
+			a->lazy |= grt__heap_madvice != MADV_DONTNEED;
+		}
+		put_run_locked(a, first, n, now ? freed_at : grt_load_relaxed(&grt__heap_epoch));
+		h.scavenging--;
 		grt_unlock(&h.lock);
-		released += now;
-		if (done < n)
+		released += now << PAGE_SHIFT;
+		if (!now && !whole)
 			break; /* refused */
 	}
 	return released;
@@ -566,8 +663,8 @@ void grt__arenas_release(void)
 			i++;
 			continue;
 		}
-		treap_remove_locked(s);
-		h.untouched_pages -= count_untouched(a, HEADER_PAGES, s->npages);
+		run_remove_locked(s);
+		h.untouched_pages -= s->npages - s->nslots;
 		h.sys -= (size_t)a->open << PAGE_SHIFT;
 		h.meta -= HEADER_PAGES * PAGE;
 		grt_store_release(&grt__heap_root[(uintptr_t)a >> ARENA_SHIFT], 0);

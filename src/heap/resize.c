@@ -106,7 +106,8 @@ void *grt__cache_realloc(struct mcache *c, void *p, size_t n)
 		return now->base;
 	}
 	size_t have = grt__heap_size(p);
-	if (!have || (s->state == SPAN_LARGE && p != s->base) || (s->state == SPAN_SMALL && !begins_block(s, p) && !grt__sample_is(s, p)))
+	if (!have || (s->state == SPAN_LARGE && p != s->base) ||
+	    (s->state == SPAN_SMALL && !begins_block(s, p) && !grt__sample_is(s, p)))
 		grt__heap_bad_free("realloc of a pointer that malloc did not return", p);
 	if (s->state == SPAN_SMALL && shows_link(s, p) && grt__slot_is_free(s, p))
 		grt__heap_bad_free("realloc of memory that is not allocated", p);

@@ -57,7 +57,10 @@ struct span {
 	uint64_t allocs; /* ever, of this span as it is */
 	uint64_t frees;
 	struct span *next, *prev; /* a cache's or central's queue; treap: left, right */
-	struct span *inbox_next;  /* link of the inbox */
+	union {
+		struct span *inbox_next; /* link of the inbox */
+		struct span *younger;    /* FREE */
+	};
 	union {
 		size_t bytes;     /* HUGE: of the object's mapping; LARGE, FENCE: that were asked for, if sampled */
 		int64_t freed_at; /* FREE: the epoch in which it became so, for the scavenger */
@@ -70,14 +73,17 @@ struct span {
 	struct mcache
 		*owner; /* tagged; NULL: no cache concerned; written by the owner (or under mheap's lock), read by all */
 	char *base;
-	uint64_t remote;     /* atomic */
-	struct mcache *home; /* atomic: whose inbox gets it; set with the owner */
-	uint32_t inverse;    /* as in struct grt_class */
-	uint32_t fresh;      /* bytes of slots that were ever in use; the others have not been touched */
-	uint32_t nslots;
-	uint32_t size;   /* of a slot; 0: a large object */
-	uint32_t npages; /* mheap's lock when it changes */
-	uint32_t sample; /* LARGE, HUGE, FENCE: its tag; 0: not sampled (sample.h) */
+	uint64_t remote; /* atomic */
+	union {
+		struct mcache *home; /* atomic: whose inbox gets it; set with the owner */
+		struct span *older;  /* FREE: link of the list by age, if any of its pages is resident */
+	};
+	uint32_t inverse; /* as in struct grt_class */
+	uint32_t fresh;   /* bytes of slots that were ever in use; the others have not been touched */
+	uint32_t nslots;  /* FREE: how many of its pages are resident */
+	uint32_t size;    /* of a slot; 0: a large object */
+	uint32_t npages;  /* mheap's lock when it changes */
+	uint32_t sample;  /* LARGE, HUGE, FENCE: its tag; 0: not sampled (sample.h) */
 	uint8_t spanclass;
 	uint8_t state;   /* enum span_state */
 	uint8_t zero;    /* its pages were zero when it was made */
@@ -92,6 +98,7 @@ struct arena {
 	uint16_t map[ARENA_PAGES];
 	struct span spans[ARENA_PAGES];
 	uint64_t untouched[ARENA_PAGES / 64]; /* a bit: not resident and all zero; of free runs; mheap's lock */
+	uint8_t lazy;                         /* some of these were given back by MADV_FREE: resident perhaps, not zero */
 	uint32_t npages;                      /* address space that it has */
 	uint32_t open;                        /* below this, readable and writable */
 };
@@ -218,7 +225,11 @@ enum span_got { GOT_SPAN, GOT_NO_MEMORY, GOT_NO_LOCK };
 
 struct mheap {
 	struct grt_lock lock;
+	uint64_t locked;   /* so many times */
 	struct span *free; /* treap of free runs, by pages, then address */
+	struct run_list {
+		struct span *oldest, *youngest;
+	} resident[2]; /* free runs with resident pages, by age: those that hold a whole huge page, the others */
 	struct arena *arenas[1024 * 16];
 	uint32_t narenas;
 	struct span *spare_spans; /* of huge objects: unused */
@@ -226,6 +237,7 @@ struct mheap {
 	size_t nhuge, huge_bytes; /* living */
 	size_t sys, peak_sys, meta;
 	size_t free_pages, untouched_pages; /* in free runs; of those, not resident */
+	uint32_t scavenging;                /* runs that are in no list while they are given back; fork waits for them */
 	/* of spans that are no more */
 	uint64_t class_allocs[GRT_CLASSES], class_frees[GRT_CLASSES];
 };
@@ -233,6 +245,8 @@ extern struct mheap grt__mheap;
 
 /* A run of pages at a multiple of `align` pages (a power of two), as a LARGE span, its map entries set. zero: whether it is known to be zero. */
 enum span_got grt__pages_alloc(size_t npages, size_t align, struct span **s);
+/* So many pages would be ones that are resident. */
+bool grt__pages_at_hand(size_t npages);
 /* Gives a span back. False: not now (fork). */
 bool grt__pages_free(struct span *s);
 /* A span, huge ones too, that could not be given back because of a fork: soon. */
@@ -244,6 +258,8 @@ bool grt__pages_grow(struct span *s, size_t npages);
 void grt__pages_shrink(struct span *s, size_t npages);
 /* Address space of `bytes`, a multiple of 4096, at a multiple of align; NULL: there is none. */
 char *grt__map_aligned(size_t bytes, size_t align, int prot, int flags);
+/* Bytes that are not in free runs, without the lock: about. */
+size_t grt__heap_in_use(void);
 /* The heap has so much more of the kernel's memory. */
 void grt__count_sys_locked(size_t bytes);
 
@@ -252,6 +268,12 @@ extern int64_t grt__heap_epoch;
 /* Gives memory of free runs that are free since before epoch `before` to the kernel, until `keep` bytes of it are left or `most` are
  * given. How many bytes. */
 size_t grt__pages_scavenge(size_t keep, int64_t before, size_t most);
+/* Before another `bytes` of the kernel's memory: if they would take the heap past GOMEMLIMIT, so much free memory goes back first. */
+void grt__pages_make_room(size_t bytes);
+/* MADV_DONTNEED, or MADV_FREE (GODEBUG=madvdontneed=0); set before the first arena is made. */
+extern int grt__heap_madvice;
+/* The kernel is asked for huge pages (GODEBUG=hugepages=1); set before the first arena is made. */
+extern bool grt__heap_huge_pages;
 
 /* So many bytes are about to become resident: free memory goes back first if GOMEMLIMIT would be passed. */
 void grt__pages_make_room(size_t bytes);

@@ -98,5 +98,6 @@ void grt__heap_stats(struct grt_heap_stats *st)
 	st->sys = h.sys + samples;
 	st->peak_sys = h.peak_sys + samples;
 	st->meta = h.meta + samples;
+	st->locks = h.locked + grt__central_locks();
 	grt_unlock(&h.lock);
 }

@@ -88,6 +88,9 @@ static void parse_godebug_one(const char *key, size_t key_len, const char *value
 		{"zerofree", "GODEBUG: zerofree", offsetof(struct grt_knobs, zerofree), true},
 		{"efence", "GODEBUG: efence", offsetof(struct grt_knobs, efence), true},
 		{"allocfreetrace", "GODEBUG: allocfreetrace", offsetof(struct grt_knobs, allocfreetrace), true},
+		{"madvdontneed", "GODEBUG: madvdontneed", offsetof(struct grt_knobs, madvdontneed), true},
+		{"hugepages", "GODEBUG: hugepages", offsetof(struct grt_knobs, hugepages), true},
+		{"scavtrace", "GODEBUG: scavtrace", offsetof(struct grt_knobs, scavtrace), true},
 	};
 	for (size_t i = 0; i < GRT_COUNT(flags); i++) {
 		if (!is(key, key_len, flags[i].key))
@@ -161,20 +164,32 @@ static void parse_gomemlimit(const char *s)
 	complain("GOMEMLIMIT", true, s, strlen(s));
 }
 
+/* What else is in there is libc's, and so are complaints. 2 asks for pages of hugetlbfs, which is not done here. */
+static void parse_tunables(const char *s)
+{
+	static const char name[] = "glibc.malloc.hugetlb=";
+	while (*s) {
+		const char *end = strchrnul(s, ':');
+		if (!strncmp(s, name, sizeof name - 1) && is(s + sizeof name - 1, (size_t)(end - s) - (sizeof name - 1), "1"))
+			grt__knobs.hugepages = true;
+		s = *end ? end + 1 : end;
+	}
+}
+
 void grt__knobs_parse(char *const *envp)
 {
 	static const struct {
 		const char *name;
 		void (*parse)(const char *);
 	} vars[] = {
-		{"GODEBUG=", parse_godebug},
-		{"GOTRACEBACK=", parse_gotraceback},
-		{"GOMAXPROCS=", parse_gomaxprocs},
-		{"GOMEMLIMIT=", parse_gomemlimit},
+		{"GLIBC_TUNABLES=", parse_tunables}, /* before GODEBUG, which may say no */
+		{"GODEBUG=", parse_godebug},         {"GOTRACEBACK=", parse_gotraceback},
+		{"GOMAXPROCS=", parse_gomaxprocs},   {"GOMEMLIMIT=", parse_gomemlimit},
 	};
 	memset(&grt__knobs, 0, sizeof grt__knobs);
 	grt__knobs.memlimit = SIZE_MAX;
 	grt__knobs.memprofilerate = MEM_PROFILE_RATE;
+	grt__knobs.madvdontneed = true;
 	grt__knobs.parsed = true;
 	grt__knobs.traceback = KNOB_TRACEBACK_SINGLE;
 	for (size_t i = 0; i < GRT_COUNT(vars); i++) {
@@ -200,7 +215,7 @@ static void say(const char *name, const char *value, int procs)
 	else if (!strcmp(name, "GOTRACEBACK"))
 		grt__print("libgrt: GOTRACEBACK: invalid value \"%s\", using single\n", value);
 	else
-		grt__print("libgrt: %s: invalid value \"%s\", using 0\n", name, value);
+		grt__print("libgrt: %s: invalid value \"%s\", using %d\n", name, value, !strcmp(name, "GODEBUG: madvdontneed"));
 }
 
 void grt__knobs_complain(int procs)

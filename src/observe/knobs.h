@@ -1,5 +1,5 @@
 /*
- * GODEBUG, GOMAXPROCS, GOMEMLIMIT and GOTRACEBACK, with Go's syntax and meaning.
+ * GODEBUG, GOMAXPROCS, GOMEMLIMIT and GOTRACEBACK, with Go's syntax and meaning; and of GLIBC_TUNABLES what asks for huge pages.
  *
  * They are read once, from the environment that the program was started with: a later setenv changes nothing, as in
  * Go. Parsing is silent, because the constructor runs in every child process; what is wrong is said, one line
@@ -28,11 +28,14 @@ struct grt_knobs {
 	bool asyncpreemptoff;
 	bool preemptstress;
 	bool hardened, zerofree, efence, allocfreetrace; /* heap/modes.h */
-	size_t memlimit;                                 /* GOMEMLIMIT in bytes; SIZE_MAX: off */
-	size_t memprofilerate;                           /* heapprof.h */
-	const char *memprofile;                          /* a file name, or NULL */
-	bool memlimit_given;                             /* there is one */
-	uint8_t traceback;                               /* enum knob_traceback */
+	bool madvdontneed;                               /* true if not set */
+	bool hugepages;                                  /* glibc's tunable glibc.malloc.hugetlb as well */
+	bool scavtrace;
+	size_t memlimit;        /* GOMEMLIMIT in bytes; SIZE_MAX: off */
+	size_t memprofilerate;  /* heapprof.h */
+	const char *memprofile; /* a file name, or NULL */
+	bool memlimit_given;    /* there is one */
+	uint8_t traceback;      /* enum knob_traceback */
 	uint8_t nbad;
 	bool parsed;
 	struct {

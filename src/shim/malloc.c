@@ -5,9 +5,11 @@
 #include "observe/heapprof.h"
 #include "observe/knobs.h"
 #include "os/os.h"
+#include "sched/tidy.h"
 #include "shim/shim.h"
 #include <malloc.h>
 #include <string.h>
+#include <sys/mman.h>
 
 extern void *__libc_stack_end; /* ld.so's: argc and what follows it */
 
@@ -61,6 +63,9 @@ static void set_modes(void)
 	                  (k->efence ? HEAP_EFENCE : 0) | (k->allocfreetrace ? HEAP_TRACE : 0);
 	grt__heap_limit = k->memlimit;
 	grt__heap_limit_given = k->memlimit_given;
+	grt__heap_madvice = k->madvdontneed ? MADV_DONTNEED : MADV_FREE;
+	grt__heap_huge_pages = k->hugepages;
+	grt__scavtrace = k->scavtrace;
 	grt__knobs_complain_heap();
 	grt__heapprof_init();
 }
@@ -312,6 +317,26 @@ static void *resize(void *p, size_t n)
 		return no_memory();
 	return ALLOCATE(grt__heap_modes ? grt__modes_realloc(c, p, n) : grt__cache_realloc(c, p, n),
 	                resize_in_reserve(p, n));
+}
+
+void grt__malloc_flush(void)
+{
+	struct mcache *c = enter();
+	if (!c)
+		return;
+	grt__cache_flush(c);
+	if (grt__self.g)
+		grt__tidy_trim();
+	leave();
+}
+
+void grt__malloc_before_sleep_slow(void)
+{
+	struct mcache *c = enter(); /* NULL: in a handler, in the middle of malloc */
+	if (!c)
+		return;
+	grt__scavenge_by_ourselves();
+	leave();
 }
 
 /* ---- the names ---- */

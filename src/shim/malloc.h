@@ -16,11 +16,20 @@
 #ifndef GRT_SHIM_MALLOC_H
 #define GRT_SHIM_MALLOC_H
 
-#include "base/compiler.h"
+#include "heap/scavenge.h"
 
 void *grt__malloc(size_t n);
 void *grt__memalign(size_t align, size_t n); /* align: a power of two */
 void grt__free(void *p);
+/* What the caller's cache and those of idle Ps have goes to where the scavenger finds it. */
+void grt__malloc_flush(void);
+/* Who is no task is about to sleep: in a process without tasks a step of the scavenger, if there is something for it. */
+void grt__malloc_before_sleep_slow(void);
+GRT_ALWAYS_INLINE void grt__malloc_before_sleep(void)
+{
+	if (grt_unlikely(__atomic_load_n(&grt__scavenge_ourselves, __ATOMIC_RELAXED)))
+		grt__malloc_before_sleep_slow();
+}
 void grt__free_sized(void *p, size_t n);
 
 #endif

@@ -28,6 +28,7 @@ GRT_ALIAS(__libc_mallopt, mallopt);
 
 GRT_EXPORT int malloc_trim(size_t pad)
 {
+	grt__malloc_flush();
 	return grt__heap_trim(pad) > 0;
 }
 
@@ -108,6 +109,7 @@ GRT_EXPORT void malloc_stats(void)
 	        st.idle, st.released);
 	fprintf(stderr, "large objects    = %10zu\nlarge bytes      = %10zu\n", st.nlarge, st.large);
 	fprintf(stderr, "mmap regions     = %10zu\nmmap bytes       = %10zu\n", st.nhuge, st.huge);
+	fprintf(stderr, "locks taken      = %10llu\n", (unsigned long long)st.locks);
 	for (int c = 1; c < GRT_CLASSES; c++) {
 		const struct grt_heap_class_stats *cs = &st.by_class[c];
 

@@ -6,6 +6,7 @@
 #define GRT_SHIM_SHIM_H
 
 #include "sched/sched.h"
+#include "shim/malloc.h"
 #include <errno.h>
 
 /*
@@ -50,6 +51,8 @@ static inline long grt__shim_result(long r)
 			grt__block_exit();                                                                                         \
 			errno = grt_errno;                                                                                         \
 		} else {                                                                                                       \
+			if (may_last)                                                                                              \
+				grt__malloc_before_sleep();                                                                            \
 			grt_result = (call);                                                                                       \
 		}                                                                                                              \
 		grt_result;                                                                                                    \

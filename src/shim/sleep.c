@@ -54,7 +54,7 @@ GRT_EXPORT int clock_nanosleep(clockid_t clock, int flags, const struct timespec
 GRT_EXPORT int nanosleep(const struct timespec *req, struct timespec *rem)
 {
 	if (!grt__on_task())
-		return REAL(nanosleep)(req, rem);
+		return GRT_BLOCKING(int, true, REAL(nanosleep)(req, rem));
 	return grt__shim_errno(-sleep_task(CLOCK_REALTIME, 0, req, rem));
 }
 GRT_ALIAS(__nanosleep, nanosleep);
@@ -62,7 +62,7 @@ GRT_ALIAS(__nanosleep, nanosleep);
 GRT_EXPORT int usleep(useconds_t us)
 {
 	if (!grt__on_task())
-		return REAL(usleep)(us);
+		return GRT_BLOCKING(int, true, REAL(usleep)(us));
 	struct timespec t = timespec_of(us * INT64_C(1000));
 	return grt__shim_errno(-sleep_task(CLOCK_REALTIME, 0, &t, NULL));
 }
@@ -70,7 +70,7 @@ GRT_EXPORT int usleep(useconds_t us)
 GRT_EXPORT unsigned sleep(unsigned seconds)
 {
 	if (!grt__on_task())
-		return REAL(sleep)(seconds);
+		return GRT_BLOCKING(unsigned, true, REAL(sleep)(seconds));
 	struct timespec t = {.tv_sec = seconds};
 	return grt__shim_errno(-sleep_task(CLOCK_REALTIME, 0, &t, &t)) < 0 ? (unsigned)t.tv_sec : 0;
 }

@@ -36,7 +36,7 @@ END_TEST
 /* Every page of every arena is in just one run or span, and no two free runs touch. */
 static void check_pages(void)
 {
-	size_t free_pages = 0;
+	size_t free_pages = 0, resident = 0, listed = 0;
 	for (uint32_t i = 0; i < grt__mheap.narenas; i++) {
 		struct arena *a = grt__mheap.arenas[i];
 		bool free_before = false;
@@ -49,13 +49,21 @@ static void check_pages(void)
 			bool is_free = s->state == SPAN_FREE;
 			ck_assert(!(is_free && free_before));
 			free_pages += is_free ? s->npages : 0;
+			resident += is_free ? s->nslots : 0;
 			free_before = is_free;
 			page += s->npages;
 			ck_assert_uint_le(page, a->open);
 		}
 	}
 	ck_assert_uint_eq(free_pages, grt__mheap.free_pages);
-	ck_assert_uint_le(grt__mheap.untouched_pages, free_pages);
+	ck_assert_uint_eq(resident, free_pages - grt__mheap.untouched_pages);
+	for (int i = 0; i < 2; i++)
+		for (struct span *s = grt__mheap.resident[i].oldest, *last = NULL; s; last = s, s = s->younger) {
+			ck_assert(s->state == SPAN_FREE && s->nslots && s->older == last);
+			ck_assert(s->younger || s == grt__mheap.resident[i].youngest);
+			listed += s->nslots;
+		}
+	ck_assert_uint_eq(listed, resident);
 }
 
 START_TEST(pages)
@@ -88,8 +96,12 @@ START_TEST(pages)
 		}
 		if (i % 100 == 0)
 			check_pages();
-		if (i % 1000 == 0)
-			grt__pages_scavenge(0, INT64_MAX, SIZE_MAX);
+		if (i % 500 == 0) { /* a part, and everything */
+			size_t have = (grt__mheap.free_pages - grt__mheap.untouched_pages) * PAGE;
+			size_t most = i % 1000 ? 1 + (size_t)rand_r(&r) % (have + 1) : SIZE_MAX, want = most < have ? most : have;
+			ck_assert_uint_ge(grt__pages_scavenge(0, INT64_MAX, most), want);
+			check_pages();
+		}
 	}
 	for (int k = 0; k < N; k++)
 		if (s[k])

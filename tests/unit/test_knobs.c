@@ -60,6 +60,21 @@ START_TEST(good)
 }
 END_TEST
 
+START_TEST(giving_back)
+{
+	grt__knobs_parse(NULL);
+	ck_assert(grt__knobs.madvdontneed && !grt__knobs.scavtrace);
+	parse("GODEBUG=madvdontneed=0,scavtrace=1", "A=", "B=");
+	ck_assert(!grt__knobs.madvdontneed && grt__knobs.scavtrace);
+	parse("GODEBUG=madvdontneed=1,scavtrace=0", "A=", "B=");
+	ck_assert(grt__knobs.madvdontneed && !grt__knobs.scavtrace);
+	parse("GODEBUG=madvdontneed=no,scavtrace=yes", "A=", "B=");
+	ck_assert(grt__knobs.madvdontneed && !grt__knobs.scavtrace);
+	ck_assert_str_eq(complaints(2), "libgrt: GODEBUG: madvdontneed: invalid value \"no\", using 1\n"
+	                                "libgrt: GODEBUG: scavtrace: invalid value \"yes\", using 0\n");
+}
+END_TEST
+
 START_TEST(order)
 {
 	/* within GODEBUG the last counts, of two variables of one name the first */
@@ -191,6 +206,7 @@ int main(void)
 	tcase_add_test(tc, memlimit);
 	tcase_add_test(tc, memprofile);
 	tcase_add_test(tc, good);
+	tcase_add_test(tc, giving_back);
 	tcase_add_test(tc, order);
 	tcase_add_test(tc, bad_gomaxprocs);
 	tcase_add_test(tc, bad_godebug);
