@@ -20,9 +20,11 @@ void grt__clock_watch(void)
 {
 }
 
+static int64_t clock_offset;
+
 int64_t grt__deadline_mono(int64_t deadline)
 {
-	return deadline;
+	return deadline < 0 ? -deadline + clock_offset : deadline;
 }
 
 struct m *grt__enter_slow(struct m *mp)
@@ -132,6 +134,30 @@ START_TEST(one_order)
 }
 END_TEST
 
+/* Those of the wall clock move when it is set, the others stay; none is lost. */
+START_TEST(clock_is_set)
+{
+	unsigned r = 11;
+	p = (struct p){.timer0 = GRT_FOREVER};
+	grt_lock_init(&p.timers_lock, GRT_RANK_TIMERS);
+	memset(timer, 0, sizeof timer);
+	clock_offset = 0;
+	for (int i = 0; i < N; i++) {
+		timer[i].when = 1 + rand_r(&r) % 100000;
+		timer[i].real = i % 3 ? 0 : -timer[i].when;
+		insert_locked(&p, &timer[i]);
+	}
+	for (int round = 1; round < 5; round++) {
+		clock_offset = round % 2 ? 50000 * round : -30000 * round;
+		clock_set(&p);
+		check_all();
+		ck_assert_uint_eq(p.ntimers, N);
+		for (int i = 0; i < N; i++)
+			ck_assert(!timer[i].real || timer[i].when == -timer[i].real + clock_offset);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("timer");
@@ -139,6 +165,7 @@ int main(void)
 	tcase_set_timeout(c, 60);
 	tcase_add_test(c, any_order);
 	tcase_add_test(c, one_order);
+	tcase_add_test(c, clock_is_set);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }
