@@ -196,10 +196,11 @@ static void read_inbox_locked(struct mcache *c)
 
 static void set_current(struct mcache *c, unsigned spanclass, struct span *s)
 {
-	unsigned class = spanclass >> 1, least = grt__class[class - 1].size;
+	unsigned class = spanclass >> 1;
 	c->current[spanclass] = s;
-	if (spanclass & 1 || class < 2 || least >= DIRECT_MAX)
+	if (spanclass & 1 || class < 2 || grt__class[class].size > DIRECT_MAX)
 		return;
+	unsigned least = grt__class[class - 1].size;
 	for (unsigned i = class == 2 ? 0 : least / 16 + 1; i <= grt__class[class].size / 16; i++)
 		c->direct[i] = s;
 }
@@ -642,7 +643,7 @@ struct mcache *grt__cache_get(bool foreign)
 		pool = c->pool_next;
 	} else if ((c = grt__os_alloc(sizeof *c))) {
 		grt_lock_init(&c->lock, GRT_RANK_CACHE);
-		for (unsigned i = 2; i < SPAN_CLASSES; i++)
+		for (unsigned i = 0; i < SPAN_CLASSES; i++)
 			set_current(c, i, &grt__span_none);
 		c->secret = grt__heap_secret;
 		c->rand = (grt__cycles() ^ (uintptr_t)c) | 1;
