@@ -76,7 +76,8 @@ done
 echo "ok $name: a leak"
 
 rm -f "$T"/heap.*
-GODEBUG=memprofile=$T/heap.%p under "$python" -c '
+# All of its objects by malloc: a hundred MB, two hundred samples of what ever lived.
+PYTHONMALLOC=malloc GODEBUG=memprofile=$T/heap.%p under "$python" -c '
 import threading
 kept = []
 def work():
@@ -86,6 +87,6 @@ ts = [threading.Thread(target=work) for i in range(3)]
 [t.start() for t in ts]
 [t.join() for t in ts]'
 [ "$status" -eq 0 ] || fail "python3: status $status"
-"$pprof" --text --cum "$python" "$T"/heap.* >"$T/text" 2>"$T/native.err" || fail "google-pprof of python3: status $?"
+"$pprof" --text --cum --alloc_space "$python" "$T"/heap.* >"$T/text" 2>"$T/native.err" || fail "google-pprof of python3: status $?"
 grep -q Py "$T/text" || fail "python3's profile names none of its functions: $(head "$T/text")"
 echo "ok $name: python3"
