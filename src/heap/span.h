@@ -85,7 +85,7 @@ struct span {
 	uint8_t bin;              /* LARGE: large_bin() of it */
 	uint8_t guarded;          /* its last page is without access, and no slots are there */
 	size_t bytes;             /* HUGE: of the object's mapping */
-	int64_t freed_at;         /* FREE: the epoch in which it became so, for the scavenger */
+	int64_t freed_at; /* FREE: the epoch in which it became so << 16, the mean of its pages, for the scavenger */
 };
 _Static_assert(sizeof(struct span) == 128, "two cache lines");
 
