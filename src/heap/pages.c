@@ -19,6 +19,7 @@ static struct span *deferred; /* atomic: linked by inbox_next */
 #define OPEN_STEP ((size_t)GRT_SMALL(512, 64)) /* pages; 4 MiB */
 #define LEARN_AT ((size_t)16 << 20)            /* smaller heaps need no limit, and are spared a dozen system calls */
 #define HUGE_PAGE ((size_t)256)                /* pages; 2 MiB */
+#define AGE_SHIFT 16                           /* of freed_at: an epoch, and a part of it */
 
 bool grt__heap_lock_slow(struct grt_lock *l)
 {
@@ -113,15 +114,19 @@ static struct run_list *list_of(const struct span *s)
 	return &h.resident[first + bytes > (uintptr_t)s->base + ((size_t)s->npages << PAGE_SHIFT)];
 }
 
+/* Nearly in order: a few steps from the young end. One that comes to be too far there waits for those before it, two epochs at most. */
 static void list_insert_locked(struct span *s)
 {
 	struct run_list *l = list_of(s);
-	/* What is left of an old run is old. That this is not quite the order of their ages costs one of them an epoch. */
-	bool old = l->youngest && s->freed_at < l->youngest->freed_at;
-	s->older = old ? NULL : l->youngest;
-	s->younger = old ? l->oldest : NULL;
-	*(s->older ? &s->older->younger : &l->oldest) = s;
-	*(s->younger ? &s->younger->older : &l->youngest) = s;
+	struct span *older = l->youngest, *younger = NULL;
+	for (int i = 0; i < 8 && older && older->freed_at > s->freed_at; i++) {
+		younger = older;
+		older = older->older;
+	}
+	s->older = older;
+	s->younger = younger;
+	*(older ? &older->younger : &l->oldest) = s;
+	*(younger ? &younger->older : &l->youngest) = s;
 }
 
 static void list_remove_locked(struct span *s)
@@ -184,31 +189,41 @@ static void set_untouched(struct arena *a, size_t first, size_t n, bool on)
 	}
 }
 
-/* A free run, merged with the free ones before and after it. It is as old as the one of them with most resident pages: a little traffic at
- * its edge does not keep a large one young. */
+/* Now, as freed_at has it. */
+static int64_t now_stamp(void)
+{
+	return grt_load_relaxed(&grt__heap_epoch) << AGE_SHIFT;
+}
+
+/* When a run was freed that consists of two: the mean, by resident pages. So a little traffic at its edge does not keep a large one
+ * young, and many new ones, one after the other, do not become as old as the little that was there before. */
+static int64_t mean_age(int64_t freed_at, size_t resident, const struct span *other)
+{
+	if (!other->nslots)
+		return freed_at;
+	return freed_at + (other->freed_at - freed_at) * other->nslots / (int64_t)(resident + other->nslots);
+}
+
+/* A free run, merged with the free ones before and after it. */
 static void put_run_locked(struct arena *a, size_t first, size_t n, int64_t freed_at)
 {
 	struct span *s = &a->spans[first], *other;
-	size_t resident = n - count_untouched(a, first, n), most = resident;
+	size_t resident = n - count_untouched(a, first, n);
 	s->state = SPAN_NONE; /* whoever frees it once more finds that, if it becomes part of the run before */
 	if (first > HEADER_PAGES && (other = span_at(a, first - 1))->state == SPAN_FREE &&
 	    page_index(other) + other->npages == first) {
 		run_remove_locked(other);
 		first -= other->npages;
 		n += other->npages;
+		freed_at = mean_age(freed_at, resident, other);
 		resident += other->nslots;
-		if (other->nslots > most) {
-			most = other->nslots;
-			freed_at = other->freed_at;
-		}
 		s = other;
 	}
 	if (first + n < a->open && (other = span_at(a, first + n))->state == SPAN_FREE && page_index(other) == first + n) {
 		run_remove_locked(other);
 		n += other->npages;
+		freed_at = mean_age(freed_at, resident, other);
 		resident += other->nslots;
-		if (other->nslots > most)
-			freed_at = other->freed_at;
 		other->state = SPAN_NONE;
 	}
 	s->state = SPAN_FREE;
@@ -510,7 +525,7 @@ bool grt__pages_free(struct span *s)
 		h.class_frees[s->spanclass >> 1] += s->frees;
 	}
 	note_untouched_locked(a, s, first);
-	put_run_locked(a, first, s->npages, grt_load_relaxed(&grt__heap_epoch));
+	put_run_locked(a, first, s->npages, now_stamp());
 	grt_unlock(&h.lock);
 	grt__scavenge_note();
 	return true;
@@ -555,7 +570,7 @@ void grt__pages_shrink(struct span *s, size_t npages)
 	struct arena *a = arena_of(s);
 	size_t first = page_index(s), n = s->npages;
 	s->npages = (uint32_t)npages;
-	put_run_locked(a, first + npages, n - npages, grt_load_relaxed(&grt__heap_epoch));
+	put_run_locked(a, first + npages, n - npages, now_stamp());
 	grt_unlock(&h.lock);
 }
 
@@ -565,7 +580,7 @@ static struct span *oldest_locked(int64_t before, bool whole)
 {
 	for (unsigned i = 0; i < GRT_COUNT(h.resident) - whole; i++) {
 		struct span *s = h.resident[i].oldest;
-		if (s && s->freed_at < before)
+		if (s && s->freed_at >> AGE_SHIFT < before)
 			return s;
 	}
 	return NULL;
@@ -625,7 +640,7 @@ size_t grt__pages_scavenge(size_t keep, int64_t before, size_t most)
 			set_untouched(a, from, gone, true);
 			a->lazy |= grt__heap_madvice != MADV_DONTNEED;
 		}
-		put_run_locked(a, first, n, now ? freed_at : grt_load_relaxed(&grt__heap_epoch));
+		put_run_locked(a, first, n, now ? freed_at : now_stamp());
 		h.scavenging--;
 		grt_unlock(&h.lock);
 		released += now << PAGE_SHIFT;

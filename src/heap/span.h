@@ -63,7 +63,7 @@ struct span {
 	};
 	union {
 		size_t bytes;     /* HUGE: of the object's mapping; LARGE, FENCE: that were asked for, if sampled */
-		int64_t freed_at; /* FREE: the epoch in which it became so, for the scavenger */
+		int64_t freed_at; /* FREE: the epoch in which it became so << 16, the mean of its pages, for the scavenger */
 	};
 	uint8_t queued;  /* in a queue of its cache */
 	uint8_t current; /* its cache's current */
