@@ -593,7 +593,10 @@ static bool m_start(struct m *mp)
 
 struct m *grt__m_new(void)
 {
-	struct m *mp = grt_load_relaxed(&sched.nm_live) < MAX_MS ? m_prepare() : NULL;
+	/* All of them wait in the kernel, perhaps for what a task without one would do: fatal, as in Go. */
+	if (grt_load_relaxed(&sched.nm_live) >= MAX_MS)
+		grt__throw("thread exhaustion: the process needs more than %d kernel threads", MAX_MS);
+	struct m *mp = m_prepare();
 	return mp && m_start(mp) ? mp : NULL;
 }
 

@@ -11,12 +11,24 @@
 #include "../shim/check.h"
 #include "../shim/blocks.h"
 #include <dlfcn.h>
+#include <semaphore.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 
 static char in_bss[100000] __attribute__((aligned(64)));
 static const char in_text[] = "a constant that is long enough to be looked into by free";
 static char *volatile block; /* what the compiler knows nothing about */
+
+/* A thread that is there before the block is free: to make one takes memory, perhaps that of the block. */
+static sem_t told;
+
+static void *frees_when_told(void *arg)
+{
+	while (sem_wait(&told) != 0)
+		;
+	free(block);
+	return arg;
+}
 
 static void *frees(void *p)
 {
@@ -161,7 +173,7 @@ OF_SIZES(interior_page, free(aligned_down(block + n - 1));)
 OF_SIZES(realloc_interior, block = realloc(block + 16, n * 2);)
 OF_SIZES(twice, free(block); free(block);)
 OF_SIZES(twice_later, char *volatile other = malloc(n); free(block); free(other); free(block);)
-OF_SIZES(twice_thread, free(block); join(spawn(frees, block));)
+OF_SIZES(twice_thread, pthread_t t = spawn(frees_when_told, NULL); free(block); sem_post(&told); join(t);)
 OF_SIZES(thread_twice, block = join(spawn(allocates, (void *)n)); join(spawn(frees, block)); free(block);)
 OF_SIZES(realloc_freed, free(block); block = realloc(block, n * 2);)
 OF_SIZES(realloc_twice, char *volatile old = block; block = realloc(old, n * 2); free(old);
