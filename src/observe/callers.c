@@ -16,7 +16,7 @@ extern void *__libc_stack_end; /* ld.so's: near the top of the first thread's st
 	((uintptr_t)64 << 20) /* the kernel keeps twice that below the top of the first stack free of mappings */
 #define THREAD_MOST ((uintptr_t)16 << 20)
 #define FRAME_MOST ((uintptr_t)256 << 10)
-enum { STEPS = 512, ROWS = 1024 };
+enum { STEPS = 512, ROWS = 1024, MOST_CALLERS = 64 };
 
 /* ---- modules ---- */
 
@@ -105,12 +105,50 @@ static struct grt_cfi row_of(uintptr_t pc, uintptr_t eh_hdr)
 	return row;
 }
 
+/* ---- trails ---- */
+
+enum { TRAILS = 128, TRAIL_WORDS = 32 };
+/* Where a word of a trail is, if it is none of the stack: no word is there. */
+enum { AT_FP = 1, AT_BX = 2, NOTED = 3 };
+
+struct trail {
+	uint32_t seq; /* atomic: odd: being written */
+	uint32_t tag;
+	uint32_t forgotten; /* so many times when it was made */
+	uint32_t n;
+	uintptr_t sp, top;
+	uint32_t at[TRAIL_WORDS]; /* from sp; or AT_FP, AT_BX */
+	uintptr_t value[TRAIL_WORDS];
+};
+static struct trail trails[TRAILS];
+static uint32_t forgotten; /* atomic */
+
+static struct trail *trail_of(uintptr_t sp)
+{
+	return &trails[sp * 0x9e3779b97f4a7c15ull >> 40 & (TRAILS - 1)];
+}
+
+static void note(struct trail *t, uintptr_t at, uintptr_t value)
+{
+	if (!t)
+		return;
+	if (at != AT_FP && at != AT_BX)
+		at -= t->sp;
+	if (t->n < TRAIL_WORDS && at <= UINT32_MAX) {
+		t->at[t->n] = (uint32_t)at;
+		t->value[t->n++] = value;
+	} else {
+		t->n = TRAIL_WORDS + 1; /* too long: no trail */
+	}
+}
+
 /* ---- the walk ---- */
 
 struct at {
 	uintptr_t pc, sp, fp, bx;
-	uintptr_t top; /* of the stack that sp is on */
-	bool sure;     /* it is there up to top */
+	uintptr_t fp_at, bx_at; /* where they come from: AT_FP, an address; NOTED */
+	uintptr_t top;          /* of the stack that sp is on */
+	bool sure;              /* it is there up to top */
 };
 
 static void find_top(struct at *f)
@@ -148,20 +186,42 @@ static bool interrupted(struct at *f)
 	*f = (struct at){.pc = (uintptr_t)g[REG_RIP],
 	                 .sp = (uintptr_t)g[REG_RSP],
 	                 .fp = (uintptr_t)g[REG_RBP],
-	                 .bx = (uintptr_t)g[REG_RBX]};
+	                 .bx = (uintptr_t)g[REG_RBX],
+	                 .fp_at = NOTED,
+	                 .bx_at = NOTED};
 	find_top(f);
 	return true;
 }
 
-static bool up(struct at *f, const struct grt_cfi *row)
+/* The walk goes by the register from here on. */
+static uintptr_t use_fp(struct at *f, struct trail *t)
 {
-	uintptr_t from = row->base == GRT_CFI_SP ? f->sp : row->base == GRT_CFI_FP ? f->fp : f->bx;
+	if (f->fp_at != NOTED)
+		note(t, f->fp_at, f->fp);
+	f->fp_at = NOTED;
+	return f->fp;
+}
+
+static uintptr_t use_bx(struct at *f, struct trail *t)
+{
+	if (f->bx_at != NOTED)
+		note(t, f->bx_at, f->bx);
+	f->bx_at = NOTED;
+	return f->bx;
+}
+
+static bool up(struct at *f, const struct grt_cfi *row, struct trail *t)
+{
+	uintptr_t from = row->base == GRT_CFI_SP ? f->sp : row->base == GRT_CFI_FP ? use_fp(f, t) : use_bx(f, t);
 	uintptr_t cfa = from + (uintptr_t)(intptr_t)row->cfa;
 	if (row->flags & GRT_CFI_DEREF) {
 		if (!on_stack(f, cfa, 8))
 			return false;
+		note(t, cfa, load(cfa));
 		cfa = load(cfa);
 	}
+	if (row->flags & (GRT_CFI_FP_BY_FP | GRT_CFI_BX_BY_FP))
+		use_fp(f, t);
 	if (cfa < f->sp + 8 || !on_stack(f, cfa - 8, 8))
 		return false;
 	uintptr_t fp = f->fp + (uintptr_t)(intptr_t)row->fp, bx = f->fp + (uintptr_t)(intptr_t)row->bx;
@@ -173,47 +233,131 @@ static bool up(struct at *f, const struct grt_cfi *row)
 		if (!on_stack(f, bx, 8))
 			return false;
 		f->bx = load(bx);
+		f->bx_at = bx;
 	}
 	if (row->flags & (GRT_CFI_FP_SAVED | GRT_CFI_FP_BY_FP)) {
 		if (!on_stack(f, fp, 8))
 			return false;
 		f->fp = load(fp);
+		f->fp_at = fp;
 	}
 	f->pc = load(cfa - 8);
+	note(t, cfa - 8, f->pc);
 	f->sp = cfa;
 	return f->pc != 0;
+}
+
+static unsigned walk(struct at *f, struct trail *t, uintptr_t *pc, unsigned max)
+{
+	struct place own = {0}, where = {0};
+	unsigned n = 0;
+	bool is_call = false, leading;
+	leading = find(f->pc, &own) && !own.is_main;
+	for (unsigned i = 0; i < STEPS && n < max; i++) {
+		if (!find(f->pc - is_call, &where)) {
+			if (i)
+				pc[n++] = f->pc + !is_call;
+			break;
+		}
+		leading = leading && where.lo == own.lo;
+		if (!leading && i)
+			pc[n++] = f->pc + !is_call;
+		struct grt_cfi row = row_of(f->pc - is_call, where.eh_hdr);
+		if (row.flags & GRT_CFI_SIGNAL || f->pc == (uintptr_t)grt__sigrestorer) {
+			if (t)
+				t->n = TRAIL_WORDS + 1; /* what is in the frame of a signal is not noted: no trail */
+			if (!interrupted(f))
+				break;
+			is_call = false;
+			continue;
+		}
+		if (row.flags & (GRT_CFI_NONE | GRT_CFI_BOTTOM) || !up(f, &row, t))
+			break;
+		is_call = true;
+	}
+	return n;
+}
+
+static struct at at_regs(const struct grt_regs *here)
+{
+	struct at f = {.pc = here->r[GRT_REG_PC],
+	               .sp = here->r[GRT_REG_SP],
+	               .fp = here->r[GRT_REG_FP],
+	               .bx = here->r[GRT_REG_RBX],
+	               .fp_at = AT_FP,
+	               .bx_at = AT_BX};
+	find_top(&f);
+	return f;
 }
 
 unsigned grt__callers(uintptr_t *pc, unsigned max)
 {
 	struct grt_regs here;
-	struct place own = {0}, where = {0};
-	unsigned n = 0;
-	bool is_call = false, leading;
 	grt__regs_here(&here);
-	struct at f = {
-		.pc = here.r[GRT_REG_PC], .sp = here.r[GRT_REG_SP], .fp = here.r[GRT_REG_FP], .bx = here.r[GRT_REG_RBX]};
-	find_top(&f);
-	leading = find(f.pc, &own) && !own.is_main;
-	for (unsigned i = 0; i < STEPS && n < max; i++) {
-		if (!find(f.pc - is_call, &where)) {
-			if (i)
-				pc[n++] = f.pc + !is_call;
-			break;
-		}
-		leading = leading && where.lo == own.lo;
-		if (!leading && i)
-			pc[n++] = f.pc + !is_call;
-		struct grt_cfi row = row_of(f.pc - is_call, where.eh_hdr);
-		if (row.flags & GRT_CFI_SIGNAL || f.pc == (uintptr_t)grt__sigrestorer) {
-			if (!interrupted(&f))
-				break;
-			is_call = false;
-			continue;
-		}
-		if (row.flags & (GRT_CFI_NONE | GRT_CFI_BOTTOM) || !up(&f, &row))
-			break;
-		is_call = true;
+	struct at f = at_regs(&here);
+	return walk(&f, NULL, pc, max);
+}
+
+/* The words are looked at in the order of the walk, each of which is where those before it say, so what is read is there. */
+static bool same(const struct trail *t, const struct at *f)
+{
+	uint32_t n = grt_load_relaxed(&t->n);
+	if (grt_load_relaxed(&t->sp) != f->sp || grt_load_relaxed(&t->top) != f->top || n > TRAIL_WORDS ||
+	    grt_load_relaxed(&t->forgotten) != grt_load_relaxed(&forgotten))
+		return false;
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t at = grt_load_relaxed(&t->at[i]);
+		uintptr_t value = grt_load_relaxed(&t->value[i]), addr = f->sp + at;
+		if (at == AT_FP ? f->fp != value : at == AT_BX ? f->bx != value : !on_stack(f, addr, 8) || load(addr) != value)
+			return false;
 	}
-	return n;
+	return true;
+}
+
+static void leave_trail(struct trail *to, const struct trail *t)
+{
+	uint32_t seq = grt_load_relaxed(&to->seq);
+	if (seq & 1 || !grt_cas(&to->seq, seq, seq + 1))
+		return;
+	__atomic_thread_fence(__ATOMIC_RELEASE); /* the words after the lock, for who reads them */
+	grt_store_relaxed(&to->sp, t->sp);
+	grt_store_relaxed(&to->top, t->top);
+	grt_store_relaxed(&to->tag, t->tag);
+	grt_store_relaxed(&to->forgotten, t->forgotten);
+	grt_store_relaxed(&to->n, t->n);
+	for (uint32_t i = 0; i < t->n; i++) {
+		grt_store_relaxed(&to->at[i], t->at[i]);
+		grt_store_relaxed(&to->value[i], t->value[i]);
+	}
+	grt_store_release(&to->seq, seq + 2); /* pairs with the reader's first look */
+}
+
+uint32_t grt__callers_tag(uint32_t (*tag_of)(const uintptr_t *pc, unsigned n))
+{
+	struct grt_regs here;
+	uintptr_t pc[MOST_CALLERS];
+	grt__regs_here(&here);
+	struct at f = at_regs(&here);
+	struct trail *known = trail_of(f.sp), t;
+	uint32_t seq = grt_load_acquire(&known->seq);
+	if (f.sure && seq && !(seq & 1) && same(known, &f)) {
+		uint32_t tag = grt_load_relaxed(&known->tag);
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		if (grt_load_relaxed(&known->seq) == seq)
+			return tag;
+	}
+	bool sure = f.sure;
+	t.sp = f.sp;
+	t.top = f.top;
+	t.n = 0;
+	t.forgotten = grt_load_acquire(&forgotten);
+	t.tag = tag_of(pc, walk(&f, &t, pc, MOST_CALLERS));
+	if (sure && t.n <= TRAIL_WORDS)
+		leave_trail(known, &t);
+	return t.tag;
+}
+
+void grt__callers_forget(void)
+{
+	grt_add_relaxed(&forgotten, 1);
 }

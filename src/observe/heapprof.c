@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 
-enum { FRAMES = 64, HEADS = 1 << 14, CHUNKS = 128, RING = 4096, LARGE_RING = 1 << 16, FINE_RATE = 4096 };
+enum { HEADS = 1 << 14, CHUNKS = 128, RING = 4096, LARGE_RING = 1 << 16, FINE_RATE = 4096 };
 #define CHUNK GRT_SMALL((size_t)256 << 10, (size_t)16 << 10)
 #define UNITS ((uint32_t)(CHUNK / 8)) /* of a chunk: what tags count, from 1 */
 #define LOST UINT32_MAX
@@ -107,17 +107,11 @@ static uint32_t tag_of(const uintptr_t *frame, unsigned n)
 	return tag;
 }
 
-static GRT_NOINLINE uint32_t tag_of_caller(void)
-{
-	uintptr_t frame[FRAMES];
-	return tag_of(frame, grt__callers(frame, FRAMES));
-}
-
 /* ---- the hooks ---- */
 
 static uint32_t on_alloc(size_t n)
 {
-	uint32_t tag = tag_of_caller();
+	uint32_t tag = grt__callers_tag(tag_of);
 	struct bucket *b = bucket_at(tag);
 	grt_add_relaxed(&b->allocs, 1);
 	grt_add_relaxed(&b->alloc_bytes, n);
@@ -130,7 +124,7 @@ static void on_free(uint32_t tag, const void *p, size_t n)
 	grt_add_relaxed(&b->frees, 1);
 	grt_add_relaxed(&b->free_bytes, n);
 	const struct g *gp = grt__self.g;
-	struct freed now = {NULL, n, tag, tag_of_caller(), gp ? gp->id : 0};
+	struct freed now = {NULL, n, tag, grt__callers_tag(tag_of), gp ? gp->id : 0};
 	struct freed *f = &ring[(grt_add_relaxed(&ring_next, 1) - 1) % ring_size];
 	*f = now;
 	grt_store_release(&f->p, p);

@@ -128,12 +128,14 @@ GRT_EXPORT int dlclose(void *handle)
 	int r;
 	if (grt_load_relaxed(&grt__state) != GRT_BOOTED || grt__self.in_vfork) {
 		r = REAL(dlclose)(handle);
+		grt__callers_forget();
 		if (!grt__self.in_vfork)
 			grt__callers_init(); /* what is gone must not be looked into */
 		return r;
 	}
 	grt__dlopen_enter();
 	r = REAL(dlclose)(handle);
+	grt__callers_forget();
 	int saved_errno = errno;
 	grt__dlopen_leave();
 	grt__modules_refresh();

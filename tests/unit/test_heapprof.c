@@ -296,6 +296,94 @@ START_TEST(wild)
 }
 END_TEST
 
+/* ---- trails ---- */
+
+static struct stack {
+	uintptr_t pc[MOST];
+	unsigned n;
+} seen[2000];
+static uint32_t nseen, asked;
+
+/* But for the innermost, which is the call itself. */
+static uint32_t number_of(const uintptr_t *pc, unsigned n)
+{
+	uint32_t i = 0;
+	asked++;
+	while (i < nseen && (seen[i].n != n || memcmp(seen[i].pc + 1, pc + 1, (n - 1) * sizeof *pc) != 0))
+		i++;
+	if (i == nseen) {
+		ck_assert_uint_lt(nseen++, sizeof seen / sizeof *seen);
+		seen[i].n = n;
+		memcpy(seen[i].pc, pc, n * sizeof *pc);
+	}
+	return i + 1;
+}
+
+/* Twice, so that the second is the trail's; both as a walk that was made. */
+__attribute__((noinline)) static void ask(void)
+{
+	for (int i = 0; i < 2; i++) {
+		uint32_t tag = grt__callers_tag(number_of);
+		uintptr_t pc[MOST];
+		unsigned n = grt__callers(pc, MOST);
+		ck_assert_uint_eq(tag, number_of(pc, n));
+	}
+}
+
+/* Frames of the same size at the same place, others that are found by the frame pointer, in every order. */
+__attribute__((noinline)) static void path(unsigned bits, int depth);
+
+__attribute__((noinline)) static void left(unsigned bits, int depth)
+{
+	path(bits, depth);
+	__asm__ volatile("");
+}
+
+__attribute__((noinline)) static void right(unsigned bits, int depth)
+{
+	path(bits, depth);
+	__asm__ volatile("nop");
+}
+
+__attribute__((noinline)) static void roomy(unsigned bits, int depth)
+{
+	volatile char *room = alloca((bits & 1) * 16 + 16);
+	room[0] = 1;
+	path(bits >> 1, depth);
+	room[0] = 2;
+}
+
+__attribute__((noinline)) static void path(unsigned bits, int depth)
+{
+	if (!depth)
+		ask();
+	else if (bits % 3 == 0)
+		left(bits / 3, depth - 1);
+	else if (bits % 3 == 1)
+		right(bits / 3, depth - 1);
+	else
+		roomy(bits / 3, depth - 1);
+	__asm__ volatile("");
+}
+
+START_TEST(trails)
+{
+	unsigned r = 3;
+	grt__callers_init();
+	for (int i = 0; i < 20000; i++)
+		path((unsigned)rand_r(&r), (int)(rand_r(&r) % 5));
+	ck_assert_uint_gt(nseen, 100);
+	uint32_t before = asked;
+	for (int i = 0; i < 1000; i++)
+		path(0, 3);
+	ck_assert_uint_le(asked - before, 2000 + 1); /* the walks that were made, not the trails */
+	grt__callers_forget();
+	before = asked;
+	path(0, 3);
+	ck_assert_uint_eq(asked - before, 3);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("heapprof");
@@ -307,6 +395,7 @@ int main(void)
 	tcase_add_test(tc, stacks);
 	tcase_add_test(tc, distances);
 	tcase_add_test(tc, blocks);
+	tcase_add_test(tc, trails);
 	tcase_add_loop_test_raise_signal(tc, wild, SIGABRT, 0, 4);
 	suite_add_tcase(s, tc);
 	return run_suite(s);
