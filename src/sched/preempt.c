@@ -194,6 +194,17 @@ static bool at_breakpoint(uintptr_t pc)
 	return grt__peek_sig(pc, instruction, sizeof instruction) == sizeof instruction && grt__is_breakpoint(instruction);
 }
 
+/* SIGCHLD and its like may be pending for the process although nobody wants them: main had them blocked when they came. */
+static bool any_handled(uint64_t set)
+{
+	for (; set; set &= set - 1) {
+		const struct grt_ksigaction *act = grt__signal_action_of(__builtin_ctzll(set) + 1);
+		if (act->handler != SIG_DFL && act->handler != SIG_IGN)
+			return true;
+	}
+	return false;
+}
+
 /* No handler of the program's is due, so the call that was interrupted goes on. Not one with a mask of its own: it ends, for what is
  * queued may be for just that mask. Nor if there was another kick before, whose signal has not begun its handler yet. */
 void grt__signal_redo_call(const struct g *gp, void *uc)
@@ -205,7 +216,7 @@ void grt__signal_redo_call(const struct g *gp, void *uc)
 	if (gp->ended_pc == grt__uc_pc(uc) && gp->ended_sp == grt__uc_sp(uc) && gp->ended_calls == gp->syscalls)
 		return;
 	grt__sys2(SYS_rt_sigpending, &pending, sizeof pending);
-	if (!(pending & ~grt__uc_mask(uc)))
+	if (!any_handled(pending & ~grt__uc_mask(uc)))
 		grt__sigframe_redo_call(uc);
 }
 
