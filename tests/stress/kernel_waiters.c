@@ -1,6 +1,6 @@
 /*
  * PROCS: 2
- * TIMEOUT: 120
+ * TIMEOUT: 400
  * As many threads as there may be wait in the kernel, each with a kernel thread of its own: for a condition variable of several
  * processes. The first too many is told so, and nothing is lost: all wake up.
  */
