@@ -109,10 +109,10 @@ static void boot(void)
 		return;
 	default_stack();
 	/* Before there is a second thread: growing a shared descriptor table waits for the kernel's grace period, 15 ms. */
-	grt__signal_bell_open();
+	grt__os_pagemap_open();
 	int r = grt__sysmon_start(&why);
 	if (r != 0) {
-		grt__signal_bell_close();
+		grt__os_pagemap_forget();
 		if (r != -EAGAIN)
 			stay_one_to_one(why);
 		return;
@@ -143,7 +143,7 @@ static void boot(void)
 static int restart_sysmon(void)
 {
 	const char *why;
-	grt__signal_bell_open();
+	grt__os_pagemap_open();
 	return grt__sysmon_start(&why) == 0 ? 0 : -EAGAIN;
 }
 
@@ -204,8 +204,9 @@ void grt__fork_child(void)
 	grt__tcb_fork_child(gp, mp);
 	grt__task_fork_child(gp);
 	grt__pin_fork_child(mp, gp);
-	grt__sysmon_fork_child();
 	grt__signal_fork_child(mp);
+	grt__sysmon_fork_child();
+	grt__os_pagemap_forget();
 	grt__once_fork_child();
 	grt__modules_fork_child();
 	grt__report_fork_child();

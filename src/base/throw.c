@@ -3,6 +3,25 @@
 #include <signal.h>
 
 void (*grt__throw_hook)(void);
+int (*grt__stderr_hook)(void);
+
+int grt__stderr_open(void)
+{
+	return grt__stderr_hook ? grt__stderr_hook() : 2;
+}
+
+void grt__stderr_close(int fd)
+{
+	if (fd != 2)
+		grt__sys1(SYS_close, fd);
+}
+
+static void say(const char *line, size_t n)
+{
+	int fd = grt__stderr_open();
+	grt__sys3(SYS_write, fd, line, n);
+	grt__stderr_close(fd);
+}
 
 struct out {
 	char *p, *end;
@@ -119,7 +138,7 @@ void grt__print(const char *fmt, ...)
 	va_start(ap, fmt);
 	size_t n = grt__vformat(line, sizeof line, fmt, ap);
 	va_end(ap);
-	grt__sys3(SYS_write, 2, line, n);
+	say(line, n);
 }
 
 void grt__throw(const char *fmt, ...)
@@ -132,7 +151,7 @@ void grt__throw(const char *fmt, ...)
 	n += grt__vformat(line + n, sizeof line - n - 1, fmt, ap);
 	va_end(ap);
 	line[n++] = '\n';
-	grt__sys3(SYS_write, 2, line, n);
+	say(line, n);
 	if (__atomic_fetch_add(&throwing, 1, __ATOMIC_RELAXED) == 0 && grt__throw_hook)
 		grt__throw_hook();
 

@@ -21,6 +21,11 @@ void grt__throw(const char *fmt, ...) GRT_PRINTF(1, 2) GRT_NORETURN;
 /* Called by grt__throw after the message; registered by observe/ (a need that points up). */
 extern void (*grt__throw_hook)(void);
 
+/* The program's stderr, for one message: 2, or where the calling thread's descriptors are not the program's a duplicate, made by sched/. */
+extern int (*grt__stderr_hook)(void);
+int grt__stderr_open(void);
+void grt__stderr_close(int fd);
+
 #if GRT_DEBUG >= 1
 #define grt_assert(x) ((x) ? (void)0 : grt__throw("%s:%d: assertion failed: %s", __FILE__, __LINE__, #x))
 #else

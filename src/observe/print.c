@@ -7,13 +7,14 @@
 void grt__out_flush(struct grt_out *o)
 {
 	size_t done = 0;
+	int fd = grt__stderr_open();
 	while (done < o->len) {
-		long n = grt__sys_write(2, o->buf + done, o->len - done);
+		long n = grt__sys_write(fd, o->buf + done, o->len - done);
 		if (n > 0) {
 			done += (size_t)n;
 		} else if (n == -EAGAIN) {
 			/* Somebody made it non-blocking. Wait a second for the reader, no longer: a report must end. */
-			struct pollfd p = {.fd = 2, .events = POLLOUT};
+			struct pollfd p = {.fd = fd, .events = POLLOUT};
 			struct timespec second = {1, 0};
 			if (grt__sys5(SYS_ppoll, &p, 1, &second, NULL, 0) <= 0)
 				break;
@@ -21,6 +22,7 @@ void grt__out_flush(struct grt_out *o)
 			break;
 		}
 	}
+	grt__stderr_close(fd);
 	o->len = 0;
 }
 

@@ -8,6 +8,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 struct grt_os grt__os;
 
@@ -136,6 +137,52 @@ long grt__os_read_file(const char *path, char *buf, size_t size)
 	buf[n] = '\0';
 	grt__sys_close((int)fd);
 	return (long)n;
+}
+
+static int pagemap = -1;
+static uint64_t pagemap_id[2];
+
+/* Not a file that the program has put at its number. */
+static bool pagemap_is_ours(void)
+{
+	struct stat st;
+	return pagemap >= 0 && grt__sys_fstat(pagemap, &st) == 0 && st.st_dev == pagemap_id[0] &&
+	       st.st_ino == pagemap_id[1];
+}
+
+void grt__os_pagemap_open(void)
+{
+	struct stat st;
+	long fd = grt__sys_open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0);
+	if (fd < 0)
+		return;
+	pagemap = grt__os_high_fd((int)fd);
+	if (pagemap < 0 || grt__sys_fstat(pagemap, &st) < 0)
+		return;
+	pagemap_id[0] = st.st_dev;
+	pagemap_id[1] = st.st_ino;
+}
+
+void grt__os_pagemap_forget(void)
+{
+	if (pagemap_is_ours())
+		grt__sys_close(pagemap);
+	pagemap = -1; /* it shows the parent's pages */
+}
+
+bool grt__os_page_is_private(const void *addr)
+{
+	enum { PRESENT = 63, SWAPPED = 62, FILE_OR_SHARED = 61 };
+	uint64_t entry = 0;
+	long off = (long)((uintptr_t)addr / grt__os.page_size * sizeof entry);
+	bool ours = pagemap_is_ours();
+	long fd = ours ? pagemap : grt__sys_open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0);
+	if (fd < 0)
+		return false;
+	long r = grt__sys4(SYS_pread64, fd, &entry, sizeof entry, off);
+	if (!ours)
+		grt__sys_close((int)fd);
+	return r == sizeof entry && (entry >> PRESENT & 1 || entry >> SWAPPED & 1) && !(entry >> FILE_OR_SHARED & 1);
 }
 
 bool grt__os_thread_asleep(int tid)

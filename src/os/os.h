@@ -128,6 +128,12 @@ void grt__os_probe(void);
 /* ---- procfs ---- */
 /* Reads a small file into buf, NUL-terminated; the length or -errno. */
 long grt__os_read_file(const char *path, char *buf, size_t size);
+/* The calling process's page at addr is there, and no other process can mean it: neither a file's nor shared. False too where the kernel
+ * does not say (not dumpable, no /proc). open: boot, one thread; keeps a descriptor out of the program's way, so that none of the
+ * low numbers is taken for a moment at each question. forget: its child of fork. */
+void grt__os_pagemap_open(void);
+void grt__os_pagemap_forget(void);
+bool grt__os_page_is_private(const void *addr);
 /* True when the thread is asleep inside a system call (/proc/self/task/TID/syscall says a number >= 0), or nobody can tell. */
 bool grt__os_thread_asleep(int tid);
 /* Of the control group and those above it: CPUs that its quota is worth, 0: none; bytes of memory, SIZE_MAX: no limit (cgroup.c). */

@@ -5,7 +5,8 @@
 #include <fcntl.h>
 
 static int bell_fd = -1;
-static uint64_t bell_mask = GRT_MASK_ALL; /* what the signalfd reports */
+static uint64_t bell_mask = GRT_MASK_ALL; /* atomic: what the signalfd reports; sysmon writes */
+static uint32_t all_wanted;               /* atomic: a mask has opened since */
 
 int grt__signal_bell_fd(void)
 {
@@ -20,7 +21,7 @@ static long report(int fd, uint64_t mask)
 void grt__signal_bell_open(void)
 {
 	long fd = report(-1, bell_mask);
-	bell_fd = fd < 0 ? -1 : grt__os_high_fd((int)fd);
+	bell_fd = fd < 0 ? -1 : grt__sched.own_files ? (int)fd : grt__os_high_fd((int)fd);
 }
 
 /* Not a file that the program has put at its number. */
@@ -29,18 +30,30 @@ static bool still_ours(void)
 	return report(bell_fd, bell_mask) >= 0;
 }
 
-void grt__signal_bell_close(void)
+/* Child of fork. The number may be sysmon's own, which the child did not inherit. */
+void grt__signal_bell_forget(void)
 {
-	if (bell_fd >= 0 && still_ours())
+	if (bell_fd >= 0 && !grt__sched.own_files && still_ours())
 		grt__sys_close(bell_fd);
 	bell_fd = -1;
+	bell_mask = GRT_MASK_ALL;
+	all_wanted = 0;
 }
 
 void grt__signal_bell_all(void)
 {
-	if (grt_load_relaxed(&bell_mask) == GRT_MASK_ALL || bell_fd < 0)
+	if (grt_load_seqcst(&bell_mask) == GRT_MASK_ALL)
 		return;
-	grt_store_relaxed(&bell_mask, GRT_MASK_ALL);
+	grt_store_seqcst(&all_wanted, 1);
+	if (grt__sched.sysmon_tid)
+		grt__kick_tid(grt__sched.sysmon_tid); /* out of ppoll, or before it */
+}
+
+void grt__signal_bell_refresh(void)
+{
+	if (grt_likely(!grt_load_relaxed(&all_wanted)) || !grt_xchg_seqcst(&all_wanted, 0) || bell_fd < 0)
+		return;
+	grt_store_seqcst(&bell_mask, GRT_MASK_ALL);
 	report(bell_fd, GRT_MASK_ALL);
 }
 
@@ -83,7 +96,7 @@ void grt__signal_bell(short revents)
 		return;
 	if (t.takes != t.pending) { /* nobody wants these now: look again when a mask opens */
 		uint64_t mask = bell_mask & ~(t.pending & ~t.takes);
-		grt_store_relaxed(&bell_mask, mask);
+		grt_store_seqcst(&bell_mask, mask);
 		report(bell_fd, mask);
 	} else {
 		struct timespec pause = {0, 200000};

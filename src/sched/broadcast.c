@@ -1,6 +1,7 @@
 /* See broadcast.h. */
 #include "sched/broadcast.h"
 #include "os/os.h"
+#include "sched/maker.h"
 #include "sched/proc.h"
 #include "sched/signal.h"
 #include "sched/tcb.h"
@@ -61,6 +62,8 @@ static uint32_t signal_known(int self)
 		if (tid && tid != self)
 			s.n += signal_one(tid);
 	}
+	if (grt__maker_tid() && grt__maker_tid() != self)
+		s.n += signal_one(grt__maker_tid());
 	grt__tcb_libc_threads(signal_of_libc, &s);
 	return s.n;
 }

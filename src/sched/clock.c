@@ -39,7 +39,7 @@ static void clock_open(void)
 		low = -1;
 	}
 	if (low >= 0)
-		fd = grt__os_high_fd((int)low);
+		fd = grt__sched.own_files ? (int)low : grt__os_high_fd((int)low);
 	if (fd < 0) {
 		grt_store_seqcst(&wanted, 0); /* again at the next such deadline */
 		return;
@@ -68,7 +68,7 @@ void grt__clock_event(short revents)
 void grt__clock_fork_child(void)
 {
 	struct itimerspec now;
-	if (fd >= 0 &&
+	if (fd >= 0 && !grt__sched.own_files &&
 	    grt__sys2(SYS_timerfd_gettime, fd, &now) == 0) /* not a file that the program has put at its number */
 		grt__sys_close(fd);
 	fd = -1;

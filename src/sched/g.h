@@ -188,6 +188,7 @@ struct p {
 
 	/* sysmon's own notes */
 	uint32_t seen_schedtick, seen_syscalltick;
+	uint32_t seen_mid;        /* whose P it was */
 	uint32_t seen_tidy_ticks; /* their sum, at tidy.c's last look */
 	int64_t seen_when;        /* since when the ticks stand still */
 	int64_t preempt_sent;

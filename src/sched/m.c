@@ -2,6 +2,7 @@
 #include "os/os.h"
 #include "sched/broadcast.h"
 #include "sched/cputime.h"
+#include "sched/maker.h"
 #include "sched/proc.h"
 #include "sched/signal.h"
 #include "sched/stack.h"
@@ -261,8 +262,7 @@ static void start_m(struct p *pp, bool spinning, bool steal_next)
 		grt_unlock(&sched.lock);
 		if (spinning)
 			grt_add_seqcst(&sched.nspinning, -1);
-		grt_store_seqcst(&sched.want_m, 1);
-		grt__sysmon_wake();
+		grt__maker_ask();
 		return;
 	}
 	sched.midle = mp->sched_next;
@@ -492,19 +492,31 @@ static void m_init(struct m *mp)
 	grt_unlock(&sched.lock);
 }
 
-static void m_main(void *arg)
+static int32_t *tid_in_block(const struct m *mp)
 {
-	struct m *mp = arg;
+	return (int32_t *)((char *)mp->g0.tcb + grt__tcb_tid_offset);
+}
+
+void grt__m_come_to_life(struct m *mp)
+{
 	/* Not before: whoever looks for it (m_reuse) looks at Ms that have ended. The kernel clears it when the thread is gone. */
-	*(int32_t *)((char *)mp->g0.tcb + grt__tcb_tid_offset) = mp->tid;
+	*tid_in_block(mp) = mp->tid;
 	mp->kmask = 0;
 	grt__m_set_mask(mp, GRT_MASK_ALL);
 	set_gsignal(mp);
+}
+
+static void m_main(void *arg)
+{
+	struct m *mp = arg;
+	grt__m_come_to_life(mp);
 	if (mp->lockedg) {
 		grt__p_bind(mp, mp->own);
 	} else {
 		grt__acquire_idle_p(mp);
-		grt_store_release(&sched.m_starting, 0);
+		grt_store_seqcst(&sched.m_starting, 0);
+		if (grt_load_seqcst(&sched.want_m))
+			grt__maker_ask();
 	}
 	grt__m_loop(mp);
 }
@@ -516,7 +528,7 @@ static struct m *m_reuse(void)
 	grt_lock(&sched.lock);
 	/* The kernel clears the tid in the block last. */
 	struct m **link = &sched.mdead;
-	while ((mp = *link) && mp->g0.tcb && *(int32_t *)((char *)mp->g0.tcb + grt__tcb_tid_offset) != 0)
+	while ((mp = *link) && mp->g0.tcb && *tid_in_block(mp) != 0)
 		link = &mp->sched_next;
 	if (mp) {
 		*link = mp->sched_next;
@@ -580,15 +592,44 @@ static void m_unmake(struct m *mp)
 	grt_unlock(&sched.lock);
 }
 
+/* All signals blocked. */
+static bool start(struct m *mp, void (*fn)(void *))
+{
+	if (grt__clone_thread(mp->g0.birth.stack_hi, mp->g0.ctx.fs, &mp->tid, fn, mp, tid_in_block(mp)) >= 0)
+		return true;
+	*tid_in_block(mp) = 0;
+	return false;
+}
+
 /* Critical, all signals blocked. */
 static bool m_start(struct m *mp)
 {
-	int32_t *in_block = (int32_t *)((char *)mp->g0.tcb + grt__tcb_tid_offset);
-	if (grt__clone_thread(mp->g0.birth.stack_hi, mp->g0.ctx.fs, &mp->tid, m_main, mp, in_block) >= 0)
+	if (start(mp, m_main))
 		return true;
-	*in_block = 0;
 	m_unmake(mp);
 	return false;
+}
+
+struct m *grt__m_outside_alloc(void)
+{
+	struct m *mp = m_alloc();
+	if (mp)
+		mp->p = &grt__no_p;
+	return mp;
+}
+
+int grt__m_outside_start(struct m *mp, void (*fn)(void *))
+{
+	m_make_block(mp);
+	mp->g0.m = mp;
+	mp->held.ranks = 0;
+	return start(mp, fn) ? mp->tid : 0;
+}
+
+void grt__m_outside_await_end(struct m *mp)
+{
+	while (__atomic_load_n(tid_in_block(mp), __ATOMIC_ACQUIRE))
+		grt__sys0(SYS_sched_yield);
 }
 
 struct m *grt__m_new(void)
@@ -719,7 +760,8 @@ void grt__m_fork_child(struct m *mp)
 	sched.globq_size = sched.urgq_size = 0;
 	sched.pidle = NULL;
 	sched.npidle = 0;
-	sched.nspinning = sched.nretaken = sched.want_m = sched.m_starting = sched.m_refused = 0;
+	sched.nspinning = sched.nretaken = sched.want_m = sched.m_starting = 0;
+	sched.m_failed = M_MADE;
 	sched.promised = GRT_FOREVER;
 	sched.nleaving = 0;
 	mp->ending = M_GOES_ON;

@@ -24,6 +24,9 @@
 /* With fewer than SPARE_MS to the limit no task is born: a program that meets the limit step by step is told so, as by the kernel's. */
 enum { MAX_PROCS = 1024, MAX_MS = 10000, SPARE_MS = 256 };
 
+/* The last attempt to make an M: no thread or memory was to be had, or credentials were changing. */
+enum m_failed { M_MADE, M_REFUSED, M_HELD };
+
 /* First in, first out, linked by sched_next. */
 struct gqueue {
 	struct g *head, *tail;
@@ -50,9 +53,9 @@ struct grt_sched {
 	uint32_t nm;    /* Ms made */
 	uint32_t nm_live;
 	uint32_t masks_used; /* atomic: some task has blocked signals since boot, or main before */
-	uint32_t want_m;     /* atomic: sysmon shall make an M */
+	uint32_t want_m;     /* atomic: an M is wanted (maker.h) */
 	uint32_t m_starting; /* atomic: an M was made and has not looked for a P yet */
-	uint32_t m_refused;  /* atomic: the last attempt to make one failed */
+	uint32_t m_failed;   /* atomic: enum m_failed */
 
 	GRT_ALIGNED(GRT_CACHE_LINE) uint32_t nspinning; /* atomic */
 	uint32_t sysmon_asleep;                         /* atomic */
@@ -65,6 +68,7 @@ struct grt_sched {
 	uint32_t main_exited;                         /* atomic: main called pthread_exit; the last task ends the process */
 	int sysmon_tid;
 	int pid;
+	bool own_files; /* sysmon has a descriptor table of its own; set at its birth */
 };
 extern struct grt_sched grt__sched;
 extern struct p grt__no_p;
@@ -111,7 +115,7 @@ void grt__p_retire_locked(struct p *pp);
 /* ---- m.c ---- */
 bool grt__m_boot_prepare(void); /* the memory that grt__m_boot_main wants; false: there is none */
 void grt__m_boot_main(void);
-struct m *grt__m_new(void);     /* sysmon only; NULL: no memory, or no thread is to be had */
+struct m *grt__m_new(void);     /* maker.c; NULL: no memory, or no thread is to be had */
 void grt__m_wake(struct m *mp); /* after nextp was set */
 /* g0, no P: sleeps until somebody hands a P over; returns with one, or without after a timer expired and no P was free. */
 void grt__m_sleep(struct m *mp);
@@ -140,6 +144,12 @@ void grt__m_look_own(struct m *mp);
 int grt__m_new_for(struct g *gp);
 /* The same gp, which shall not run after all; it may be freed. */
 void grt__m_discard(struct g *gp);
+/* A thread of the runtime's that never runs a task, and is not among the Ms: memory, kept by the caller for its next life; its start with
+ * the caller's mask (0: none to be had, else its tid); what it calls first; and the end of its life. */
+struct m *grt__m_outside_alloc(void);
+int grt__m_outside_start(struct m *mp, void (*fn)(void *));
+void grt__m_come_to_life(struct m *mp);
+void grt__m_outside_await_end(struct m *mp);
 /* Takes an idle P for mp. */
 bool grt__acquire_idle_p(struct m *mp);
 void grt__p_bind(struct m *mp, struct p *pp);

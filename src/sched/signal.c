@@ -562,6 +562,6 @@ void grt__signal_fork_child(struct m *mp)
 	survivor = grt__self.g;
 	grt__sigqueue_fork_child(survivor);
 	grt__clock_fork_child();
-	grt__signal_bell_close(); /* a signalfd reports for the process that polls it, but its wait queue is the parent's */
+	grt__signal_bell_forget(); /* a signalfd reports for the process that polls it, but its wait queue is the parent's */
 	(void)mp;
 }

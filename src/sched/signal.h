@@ -91,10 +91,12 @@ void grt__interrupt(struct g *gp);
 /* libc is about to set the calling task's mask by itself (siglongjmp, setcontext): it is set before. */
 void grt__signal_note_mask(uint64_t mask);
 int grt__signal_altstack(const stack_t *ss, stack_t *old);
-/* The bell: opened at boot and in a child that makes threads; all of it rings again after a mask opened. sysmon polls it. */
+/* The bell is sysmon's: opened at its birth, polled by it. Whoever opens a mask says so, and sysmon, before it sleeps, lets all of it
+ * ring again. */
 void grt__signal_bell_open(void);
-void grt__signal_bell_close(void);
+void grt__signal_bell_refresh(void);
 void grt__signal_bell_all(void);
+void grt__signal_bell_forget(void);
 int grt__signal_bell_fd(void);
 /* revents of 0: there is no bell, look anyway. */
 void grt__signal_bell(short revents);

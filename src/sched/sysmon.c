@@ -4,7 +4,7 @@
  *   - takes Ps from Ms that sit in the kernel while work waits: announced (SYSCALL) and unannounced (HACKING.md, "Retaking");
  *   - preempts tasks that run longer than a slice while work waits;
  *   - wakes an M for a task stuck in runnext behind a waker that does not park;
- *   - makes Ms; keeps the promise to look at timers; is the bell for signals that nobody takes (signal.c).
+ *   - makes Ms where there is no maker (maker.h); keeps the promise to look at timers; is the bell for signals that nobody takes (signal.c).
  *
  * While work waits or tasks are being switched it looks every 20 us at first and backs off to 10 ms; otherwise it sleeps in ppoll
  * until a promise, a bell, or grt__sysmon_wake (the runtime's signal, unblocked only inside ppoll, so never lost).
@@ -12,12 +12,14 @@
 #include "os/os.h"
 #include "sched/broadcast.h"
 #include "sched/clock.h"
+#include "sched/maker.h"
 #include "sched/proc.h"
 #include "sched/tidy.h"
 #include "sched/signal.h"
 #include "sched/stack.h"
 #include "sched/tcb.h"
 #include <errno.h>
+#include <linux/close_range.h>
 #include <poll.h>
 #include <pthread.h>
 
@@ -43,6 +45,7 @@ static struct {
 	const char *why;
 	char *stack;
 	int tid;
+	int32_t trial; /* atomic: the kernel clears it */
 } birth;
 
 static struct m sysmon_m; /* for the signal entry: FS base of this thread finds a g0 that is never scheduled */
@@ -114,6 +117,23 @@ static bool retake_running(struct p *pp, struct m *mp, uint64_t word)
 	return false;
 }
 
+/*
+ * A P that work needs is taken at the second look that finds its M in the same call. The first look shall not be followed by the slowest
+ * pace: of an M that has just been given a P it is likely that its task sleeps in its turn (a thousand threads that are born and wait in
+ * the kernel), and by then the looks have slowed down, for the M itself had to wait for a CPU.
+ */
+static int64_t soon(struct p *pp, uint64_t word, bool same_call)
+{
+	bool new_m = P_STATUS(word) != P_IDLE && P_MID(word) != pp->seen_mid;
+	if (P_STATUS(word) != P_IDLE)
+		pp->seen_mid = P_MID(word);
+	if (new_m)
+		return PREEMPT_AGAIN_NS;
+	return P_STATUS(word) == P_SYSCALL && !same_call ? URGENT_LOOK_NS : LAST_LOOK_NS;
+}
+
+static int64_t next_look; /* at most, as the looks at the Ps ask */
+
 /* One P. True if something was done. */
 static bool look_at_p(struct p *pp, int64_t now, bool waits, int64_t slice)
 {
@@ -122,6 +142,9 @@ static bool look_at_p(struct p *pp, int64_t now, bool waits, int64_t slice)
 	bool same_call = syscalltick == pp->seen_syscalltick;
 	bool leaving = grt_load_relaxed(&pp->retire) == P_LEAVING;
 	pp->seen_syscalltick = syscalltick;
+	int64_t ask = waits ? soon(pp, word, same_call) : LAST_LOOK_NS;
+	if (ask < next_look)
+		next_look = ask;
 	/* A slice is a task's, whatever short calls it makes meanwhile. */
 	if (schedtick != pp->seen_schedtick || !pp->seen_when) {
 		pp->seen_schedtick = schedtick;
@@ -219,6 +242,7 @@ static void wait_until(int64_t deadline)
 	struct timespec ts, *tsp = NULL;
 	/* negative ones are left out */
 	struct pollfd fds[] = {{.fd = grt__signal_bell_fd(), .events = POLLIN}, {.fd = grt__clock_fd(), .events = POLLIN}};
+	grt__signal_bell_refresh();
 	bool no_bell = fds[0].fd < 0; /* no descriptor to be had: look for signals from time to time */
 	if (no_bell && deadline == GRT_FOREVER)
 		deadline = grt__nanotime() + NO_BELL_NS;
@@ -260,12 +284,18 @@ static bool anything_moved(void)
 /* No M was to be had (RLIMIT_NPROC, a limit of the cgroup's, memory): when sysmon tries again, and how long it waits then. */
 static int64_t m_retry, m_pause;
 
+/* An M is wanted, and whoever wanted it could not have it from the maker: the last attempt failed, or there is none. */
+static bool m_is_for_us(void)
+{
+	return grt_load_seqcst(&sched.want_m) && (grt_load_seqcst(&sched.m_failed) != M_MADE || !grt__maker_tid());
+}
+
 static void sleep_deep(void)
 {
 	grt_store_seqcst(&sched.sysmon_asleep, 1);
 	grt__os_membarrier(); /* pairs with the compiler barrier of those who queue work without an atomic exchange */
 	int64_t now = grt__nanotime(), promise = grt_load_seqcst(&sched.promised);
-	bool m_wanted = grt_load_seqcst(&sched.want_m);
+	bool m_wanted = m_is_for_us();
 	if (grt__work_waits() || (m_wanted && m_retry <= now) || promise <= now) {
 		grt_store_seqcst(&sched.sysmon_asleep, 0);
 		return;
@@ -296,35 +326,20 @@ static void keep_promise(int64_t now)
 		grt__wake_p(NULL);
 }
 
-/* An M was wanted when none was idle. One at a time: the last one may not have reached its P yet. */
 static void make_m(int64_t now)
 {
-	if (grt_load_acquire(&sched.m_starting) || now < m_retry)
+	if (now < m_retry || grt_xchg_seqcst(&sched.m_starting, 1))
 		return;
-	grt_store_seqcst(&sched.want_m, 0);
-	grt_store_relaxed(&sched.m_refused, 0);
-	if (!grt_load_seqcst(&sched.npidle))
-		return;
-	if (grt_load_relaxed(&sched.nmidle)) {
-		grt__wake_p(NULL);
-		return;
-	}
-	/* An M born while credentials change would keep its maker's old ones. */
-	bool held = grt__broadcast_hold();
-	grt_store_seqcst(&sched.m_starting, 1);
-	if (held && grt__m_new()) {
-		m_retry = m_pause = 0;
-	} else {
-		grt_store_seqcst(&sched.m_starting, 0);
-		grt_store_seqcst(&sched.want_m, 1);
-		if (held) { /* no memory or no thread to be had: the tasks go on with the Ms there are */
-			m_pause = m_pause ? m_pause * 2 < M_RETRY_NS ? m_pause * 2 : M_RETRY_NS : LAST_LOOK_NS / 4;
-			m_retry = now + m_pause;
-			grt_store_relaxed(&sched.m_refused, 1);
-		}
-	}
-	if (held)
-		grt__broadcast_release();
+	if (grt_load_relaxed(&sched.m_failed) != M_REFUSED)
+		m_pause = 0;
+	else
+		m_pause = !m_pause ? LAST_LOOK_NS / 4 : m_pause * 2 < M_RETRY_NS ? m_pause * 2 : M_RETRY_NS;
+	m_retry = now + m_pause; /* if this one fails too */
+	grt_store_seqcst(&sched.m_failed, M_MADE);
+	if (grt__maker_tid())
+		grt__maker_work();
+	else
+		grt__maker_make();
 }
 
 /* GODEBUG=preemptstress=1: every running task is interrupted again and again, whether somebody waits or not. */
@@ -357,7 +372,7 @@ static void loop(void)
 		grt_store_relaxed(&sched.coarse, grt__cycles());
 		if (now >= grt__schedtrace_next && grt__schedtrace_hook)
 			grt__schedtrace_hook(now);
-		if (grt_load_relaxed(&sched.want_m))
+		if (grt_unlikely(m_is_for_us()))
 			make_m(now);
 		keep_promise(now);
 		grt__tidy(now);
@@ -366,6 +381,7 @@ static void loop(void)
 		/* A task that comes back from the kernel or from a timer has used little of its share: it need not wait a slice. */
 		bool urgent = grt_load_relaxed(&sched.urgq_size) || grt__timers_earliest() <= now;
 		uint32_t n = grt_load_acquire(&sched.nallp);
+		next_look = LAST_LOOK_NS;
 		for (uint32_t i = 0; i < n; i++)
 			acted |= look_at_p(sched.allp[i], now, waits, urgent ? URGENT_SLICE_NS : SLICE_NS);
 		bool retaken = grt_load_relaxed(&sched.nretaken) != 0;
@@ -373,7 +389,9 @@ static void loop(void)
 			call_in_retaken();
 		quiet = waits || moved || retaken || grt_load_relaxed(&sched.nleaving) ? 0 : quiet + 1;
 		if (acted)
-			pause = pause < PREEMPT_AGAIN_NS ? pause : PREEMPT_AGAIN_NS;
+			next_look = PREEMPT_AGAIN_NS;
+		if (pause > next_look)
+			pause = next_look;
 		if (grt_unlikely(grt__preempt_stress) && stress()) {
 			pause = PREEMPT_AGAIN_NS / 2 + (int64_t)(grt__cycles() % PREEMPT_AGAIN_NS);
 			quiet = 0;
@@ -397,9 +415,61 @@ static void exit_at_once(void *arg)
  * wait for ever. So one more is made for a moment, on the far end of sysmon's stack. */
 static bool room_for_an_m(void)
 {
-	static int32_t tid, gone;
-	return grt__clone_thread(birth.stack + TRIAL_STACK, (uintptr_t)grt__thread_pointer(), &tid, exit_at_once, NULL,
-	                         &gone) > 0;
+	static int32_t tid;
+	while (grt_load_acquire(&birth.trial)) /* the one before, on the same stack */
+		grt__sys0(SYS_sched_yield);
+	birth.trial = 1;
+	if (grt__clone_thread(birth.stack + TRIAL_STACK, (uintptr_t)grt__thread_pointer(), &tid, exit_at_once, NULL,
+	                      &birth.trial) > 0)
+		return true;
+	birth.trial = 0;
+	return false;
+}
+
+/* ---- files ---- */
+
+/*
+ * sysmon opens files of /proc, the bell and a timerfd. In the program's table each would take a number, if only for a microsecond, and the
+ * program's next open another than natively. So it has a table of its own, empty at first; what it has to say at the program's stderr goes
+ * to a duplicate that is made for that moment.
+ */
+static int pidfd = -1;
+
+static int stderr_of_program(void)
+{
+	if (grt__sys_gettid() != sched.sysmon_tid)
+		return 2;
+	long fd = grt__sys3(SYS_pidfd_getfd, pidfd, 2, 0);
+	return fd < 0 ? -1 : (int)fd;
+}
+
+static bool files_possible(void)
+{
+	if (grt__sys3(SYS_close_range, ~0u, ~0u, 0) < 0)
+		return false;
+	long fd = grt__sys2(SYS_pidfd_open, sched.pid, 0);
+	if (fd < 0)
+		return false;
+	long r = grt__sys3(SYS_pidfd_getfd, fd, fd, 0);
+	if (r >= 0)
+		grt__sys_close((int)r);
+	grt__sys_close((int)fd);
+	return r >= 0;
+}
+
+/* With the maker, which has to have the program's. If there is no room for one thread more than without, all stays as it was. */
+static void take_own_files(void)
+{
+	sched.own_files = false;
+	if (!files_possible() || !grt__maker_start())
+		return;
+	if (!room_for_an_m() || grt__sys3(SYS_close_range, 0, ~0u, CLOSE_RANGE_UNSHARE) < 0) {
+		grt__maker_stop();
+		return;
+	}
+	sched.own_files = true;
+	pidfd = (int)grt__sys2(SYS_pidfd_open, sched.pid, 0);
+	grt__stderr_hook = stderr_of_program;
 }
 
 static void *sysmon_main(void *arg)
@@ -410,9 +480,12 @@ static void *sysmon_main(void *arg)
 	grt__sys_sigprocmask(SIG_SETMASK, &all, NULL);
 	birth.tid = grt__sys_gettid();
 	birth.why = grt__tcb_prove(birth.stack, SYSMON_STACK, (void *)sysmon_main);
-	if (!birth.why && !room_for_an_m())
+	if (!birth.why)
+		take_own_files();
+	if (!birth.why && !sched.own_files && !room_for_an_m())
 		birth.why = "no further kernel thread is to be had";
 	if (!birth.why) {
+		grt__signal_bell_open();
 		mp->held.ranks = 0; /* in a child of fork: what the parent's held just then */
 		mp->p = &grt__no_p;
 		mp->g0.is_g0 = 1;
@@ -472,6 +545,10 @@ no_thread:
 void grt__sysmon_fork_child(void)
 {
 	grt__tidy_fork_child();
+	grt__maker_fork_child();
+	sched.own_files = false;
+	m_retry = m_pause = 0;
+	birth.trial = 0;      /* the parent's may not have been gone yet */
 	sched.sysmon_tid = 0; /* made again by the child's first thread */
 	sched.sysmon_asleep = 1;
 	sched.pid = grt__sys_getpid();

@@ -149,7 +149,7 @@ static void make_task(struct m *mp, struct g *gp, const struct grt_spawn *how)
 /* No kernel thread to be had: what libc would answer. With every M in the kernel the new task might never run. */
 static bool no_more_ms(void)
 {
-	if (grt_load_relaxed(&sched.m_refused) && !grt_load_relaxed(&sched.nmidle))
+	if (grt_load_relaxed(&sched.m_failed) == M_REFUSED && !grt_load_relaxed(&sched.nmidle))
 		return true;
 	return grt_load_relaxed(&sched.nm_live) >= MAX_MS - SPARE_MS && !grt_load_relaxed(&sched.nmidle);
 }

@@ -59,21 +59,6 @@ static bool readable(const uint32_t *addr)
 	return !fault;
 }
 
-/* No other process can mean this word: its page is neither a file's nor shared. Asked each time, for mappings change; false where
- * the kernel does not say (not dumpable, no /proc). */
-static bool private_memory(const uint32_t *addr)
-{
-	enum { PRESENT = 63, SWAPPED = 62, FILE_OR_SHARED = 61 };
-	uint64_t entry = 0;
-	long fd = grt__sys_open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0);
-
-	if (fd < 0)
-		return false;
-	long r = grt__sys4(SYS_pread64, fd, &entry, sizeof entry, ((uintptr_t)addr >> 12) * sizeof entry);
-	grt__sys_close((int)fd);
-	return r == sizeof entry && (entry >> PRESENT & 1 || entry >> SWAPPED & 1) && !(entry >> FILE_OR_SHARED & 1);
-}
-
 /* Relative for FUTEX_WAIT, absolute for FUTEX_WAIT_BITSET. */
 static int64_t futex_deadline(const struct futex_call *f, int cmd, int *error)
 {
@@ -227,7 +212,7 @@ static bool is_ours(const struct futex_call *f, int cmd)
 		return false;
 	if (!(f->op & FUTEX_PRIVATE_FLAG)) {
 		bool wait = cmd == FUTEX_WAIT || cmd == FUTEX_WAIT_BITSET;
-		if (wait || two ? !private_memory(f->addr) || (two && !private_memory(f->addr2))
+		if (wait || two ? !grt__os_page_is_private(f->addr) || (two && !grt__os_page_is_private(f->addr2))
 		                : cmd != FUTEX_WAKE && cmd != FUTEX_WAKE_BITSET)
 			return false;
 	}
