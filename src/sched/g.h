@@ -63,8 +63,9 @@ struct g {
 	uint8_t has_altstack;  /* altstack_size may not be 0: a birth need not look at its cold line */
 	uint8_t own_p;     /* run by the kernel's scheduler, on its M's own P (pin.h); written by the task, or its maker */
 	uint8_t has_queue; /* sigqueue may not be empty: as has_altstack; signal lock */
-	uint8_t inherits;  /* shim/kstate.c: changes that its children must have; owner task */
-	uint8_t rt_prio;   /* atomic: its kernel thread's real-time priority as of the last change, or 0 */
+	uint8_t signal_stuck;   /* atomic: the kernel's queue was full when something was to be passed on; sysmon clears */
+	uint8_t inherits;       /* shim/kstate.c: changes that its children must have; owner task */
+	uint8_t rt_prio;        /* atomic: its kernel thread's real-time priority as of the last change, or 0 */
 	uint64_t wait_since;    /* sched.coarse when it parked */
 	uint64_t syscalls;      /* blocking sections entered; statistics */
 	uint64_t dtv_static;    /* tcb.c: while its DTV is of this generation it has no dynamic TLS; DTV_ANY: unknown */

@@ -301,7 +301,7 @@ static void put_off(int sig, siginfo_t *info, void *uc, bool directed)
 	siginfo_t again = *info;
 	again.si_errno = info->si_code;
 	again.si_code = directed ? SI_PUT_OFF_DIRECTED : SI_PUT_OFF;
-	grt__sys3(SYS_rt_sigqueueinfo, grt__sys_getpid(), sig, &again);
+	grt__signal_to_process(sig, &again);
 	grt__uc_mask(uc) = GRT_MASK_ALL;
 	mp->kmask = GRT_MASK_ALL;
 	if (!mp->cur->g->is_g0) /* in the middle of a switch it is the next task that must open the mask again */

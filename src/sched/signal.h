@@ -137,6 +137,11 @@ struct grt_ksigaction *grt__signal_action_of(int sig);
 bool grt__signal_queue_opened(struct g *gp);
 /* Owner task, signals blocked: the call with a mask of its own is over, or its handler begins. */
 void grt__suspend_over(struct g *gp);
+/* In a handler of ours, everything blocked: for any task that takes it, later if the user's queue of signals is full. */
+void grt__signal_to_process(int sig, const siginfo_t *info);
+/* sysmon: what was refused because that queue was full. True: there was something. */
+bool grt__signal_try_again(void);
+bool grt__signal_refused(void); /* there is */
 /* A G that begins a new life. */
 void grt__sigqueue_drop(struct g *gp);
 void grt__sigqueue_fork_child(struct g *gp);

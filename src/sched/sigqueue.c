@@ -37,6 +37,70 @@ void grt__signal_look_again(struct g *gp)
 		grt__self.attention |= ATTN_SIGNAL;
 }
 
+/*
+ * The kernel refuses a real-time signal while the user's processes together have as many queued as RLIMIT_SIGPENDING allows. What is on
+ * its way through us must not be lost for that: it stays where it is, or in one of these, and sysmon has it tried again.
+ */
+static struct {
+	uint32_t state; /* atomic */
+	siginfo_t info;
+} refused[64];
+enum { FREE, FILLING, FULL };
+static uint32_t queue_full; /* atomic: something waits */
+
+static void queue_is_full(void)
+{
+	grt_store_seqcst(&queue_full, 1);
+	grt__sysmon_wake();
+}
+
+void grt__signal_to_process(int sig, const siginfo_t *info)
+{
+	if (grt_likely(grt__sys3(SYS_rt_sigqueueinfo, grt__sys_getpid(), sig, info) != -EAGAIN))
+		return;
+	for (size_t i = 0; i < GRT_COUNT(refused); i++)
+		if (grt_cas(&refused[i].state, FREE, FILLING)) {
+			refused[i].info = *info;
+			grt_store_release(&refused[i].state, FULL);
+			break;
+		}
+	queue_is_full();
+}
+
+static void find_stuck(struct g *gp, void *found)
+{
+	if (!*(struct g **)found && grt_load_relaxed(&gp->signal_stuck))
+		*(struct g **)found = gp;
+}
+
+bool grt__signal_refused(void)
+{
+	return grt_load_seqcst(&queue_full) != 0;
+}
+
+bool grt__signal_try_again(void)
+{
+	if (grt_likely(!grt_load_relaxed(&queue_full)) || !grt_xchg_seqcst(&queue_full, 0))
+		return false;
+	for (size_t i = 0; i < GRT_COUNT(refused); i++) {
+		siginfo_t *info = &refused[i].info;
+		if (grt_load_acquire(&refused[i].state) != FULL)
+			continue;
+		if (grt__sys3(SYS_rt_sigqueueinfo, grt__sched.pid, info->si_signo, info) == -EAGAIN)
+			grt_store_seqcst(&queue_full, 1);
+		else
+			grt_store_release(&refused[i].state, FREE);
+	}
+	for (;;) {
+		struct g *gp = NULL;
+		grt__allg_for_each(find_stuck, &gp);
+		if (!gp)
+			return true;
+		grt_store_relaxed(&gp->signal_stuck, 0);
+		grt__signal_prod(gp, true);
+	}
+}
+
 /* Only the thread whose id is the process's may queue a siginfo with a code that the kernel uses itself; tgkill makes the same
  * SI_TKILL from any. */
 static long send_to_thread(int tid, siginfo_t *info)
@@ -213,7 +277,15 @@ enum grt_flushed grt__signal_flush_queue(struct m *mp, struct g *gp, uint64_t ma
 		hard = handled && !(act->flags & SA_RESTART);
 		if (handled)
 			gp->passed = (uint8_t)n->info.si_signo;
-		send_to_thread(grt__sys_gettid(), &n->info);
+		if (grt_unlikely(send_to_thread(grt__sys_gettid(), &n->info) == -EAGAIN)) {
+			n->next = gp->sigqueue; /* still the oldest of its number */
+			gp->sigqueue = n;
+			gp->passed = 0;
+			handled = false;
+			grt_store_relaxed(&gp->signal_stuck, 1);
+			queue_is_full();
+			break;
+		}
 		node_put_locked(n);
 	}
 	grt_store_seqcst(&gp->sigpending, 0); /* what stays is looked at when the handler begins, or when the mask opens */
@@ -472,6 +544,9 @@ void grt__sigqueue_fork_child(struct g *gp)
 {
 	grt_lock_init(&grt__signal_lock, GRT_RANK_SIGNAL);
 	free_nodes = NULL;
+	for (size_t i = 0; i < GRT_COUNT(refused); i++)
+		refused[i].state = FREE; /* what was on its way was the parent's */
+	queue_full = gp->signal_stuck = 0;
 	gp->sigqueue = NULL;
 	gp->sigpending = 0;
 }

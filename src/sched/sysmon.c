@@ -296,7 +296,7 @@ static void sleep_deep(void)
 	grt__os_membarrier(); /* pairs with the compiler barrier of those who queue work without an atomic exchange */
 	int64_t now = grt__nanotime(), promise = grt_load_seqcst(&sched.promised);
 	bool m_wanted = m_is_for_us();
-	if (grt__work_waits() || (m_wanted && m_retry <= now) || promise <= now) {
+	if (grt__work_waits() || grt__signal_refused() || (m_wanted && m_retry <= now) || promise <= now) {
 		grt_store_seqcst(&sched.sysmon_asleep, 0);
 		return;
 	}
@@ -376,7 +376,7 @@ static void loop(void)
 			make_m(now);
 		keep_promise(now);
 		grt__tidy(now);
-		bool moved = anything_moved();
+		bool moved = anything_moved() | grt__signal_try_again();
 		bool waits = work_or_timer_waits(now), acted = waits && rouse(now);
 		/* A task that comes back from the kernel or from a timer has used little of its share: it need not wait a slice. */
 		bool urgent = grt_load_relaxed(&sched.urgq_size) || grt__timers_earliest() <= now;
