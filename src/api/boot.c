@@ -1,4 +1,5 @@
 #include "api/boot.h"
+#include "elf/deepbind.h"
 #include "elf/module.h"
 #include "heap/cache.h"
 #include "observe/callers.h"
@@ -42,7 +43,7 @@ static void default_stack(void)
 {
 	pthread_attr_t attr;
 	size_t size = 8 << 20, guard = 4096;
-	int (*get)(pthread_attr_t *) = (int (*)(pthread_attr_t *))dlsym(RTLD_NEXT, "pthread_getattr_default_np");
+	int (*get)(pthread_attr_t *) = (int (*)(pthread_attr_t *))grt__libc_function("pthread_getattr_default_np");
 	if (get && get(&attr) == 0) {
 		pthread_attr_getstacksize(&attr, &size);
 		pthread_attr_getguardsize(&attr, &guard);
@@ -63,7 +64,7 @@ static int nprocs_by_default(void)
 static bool someone_before_us(const char *name)
 {
 	char *first = dlsym(RTLD_DEFAULT, name);
-	return first && first != (char *)dlsym(RTLD_NEXT, name) &&
+	return first && first != (char *)grt__libc_function(name) &&
 	       !(first >= __start_grt_user_text && first < __stop_grt_user_text);
 }
 

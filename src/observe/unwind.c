@@ -1,5 +1,6 @@
 #include "observe/unwind.h"
 #include "base/atomic.h"
+#include "elf/deepbind.h"
 #include "elf/peek.h"
 #include "os/os.h"
 #include <dlfcn.h>
@@ -316,7 +317,7 @@ const char *grt__unwind_init(void)
 		.resume = resume,
 	};
 	/* libc's own dlopen: ours is for the program, and would refresh tables and stop for tasks. */
-	void *(*open)(const char *, int) = (void *(*)(const char *, int))dlsym(RTLD_NEXT, "dlopen");
+	void *(*open)(const char *, int) = (void *(*)(const char *, int))grt__libc_function("dlopen");
 	if (!open)
 		return "dlopen not found";
 	void *so = open(LIBUNWIND_SO(UNW_TARGET), RTLD_LOCAL | RTLD_NOW);

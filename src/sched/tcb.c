@@ -1,4 +1,5 @@
 #include "sched/tcb.h"
+#include "elf/deepbind.h"
 #include "os/os.h"
 #include "sched/proc.h"
 #include "sched/stack.h"
@@ -120,18 +121,18 @@ const char *grt__tcb_boot(void)
 	rtld_global = libc_symbol("_rtld_global");
 	keys = libc_symbol("__pthread_keys");
 	grt__libc.call_tls_dtors = libc_symbol("__call_tls_dtors");
-	grt__libc.pthread_create = dlsym(RTLD_NEXT, "pthread_create");
-	grt__libc.pthread_attr_init = dlsym(RTLD_NEXT, "pthread_attr_init");
-	grt__libc.pthread_attr_setstack = dlsym(RTLD_NEXT, "pthread_attr_setstack");
-	grt__libc.pthread_attr_setdetachstate = dlsym(RTLD_NEXT, "pthread_attr_setdetachstate");
-	grt__libc.pthread_attr_destroy = dlsym(RTLD_NEXT, "pthread_attr_destroy");
-	grt__libc.sigaction = dlsym(RTLD_NEXT, "sigaction");
+	grt__libc.pthread_create = grt__libc_function("pthread_create");
+	grt__libc.pthread_attr_init = grt__libc_function("pthread_attr_init");
+	grt__libc.pthread_attr_setstack = grt__libc_function("pthread_attr_setstack");
+	grt__libc.pthread_attr_setdetachstate = grt__libc_function("pthread_attr_setdetachstate");
+	grt__libc.pthread_attr_destroy = grt__libc_function("pthread_attr_destroy");
+	grt__libc.sigaction = grt__libc_function("sigaction");
 	grt__libc.free = dlsym(RTLD_DEFAULT, "free");
-	grt__libc.uselocale = dlsym(RTLD_NEXT, "uselocale");
-	grt__libc.dlerror = dlsym(RTLD_NEXT, "dlerror");
-	grt__libc.exit = dlsym(RTLD_NEXT, "exit");
-	grt__libc.pthread_cancel = dlsym(RTLD_NEXT, "pthread_cancel");
-	grt__libc.pthread_testcancel = dlsym(RTLD_NEXT, "pthread_testcancel");
+	grt__libc.uselocale = grt__libc_function("uselocale");
+	grt__libc.dlerror = grt__libc_function("dlerror");
+	grt__libc.exit = grt__libc_function("exit");
+	grt__libc.pthread_cancel = grt__libc_function("pthread_cancel");
+	grt__libc.pthread_testcancel = grt__libc_function("pthread_testcancel");
 	if (!static_info || !dl_allocate_tls || !dl_allocate_tls_init || !dl_deallocate_tls || !rtld_global || !keys ||
 	    !grt__libc.call_tls_dtors || !grt__libc.pthread_create)
 		return "libc lacks private symbols of glibc 2.34 or later";

@@ -7,6 +7,7 @@
  * (dl_entry.S). Rejected: searching the RPATH and RUNPATH ourselves with RTLD_DI_SERINFO, which knows neither the loader's
  * whole chain of RPATHs, nor DF_1_NODEFLIB, nor the rules for a library that is already loaded.
  */
+#include "elf/deepbind.h"
 #include "elf/module.h"
 #include "observe/callers.h"
 #include "sched/tcb.h"
@@ -14,10 +15,11 @@
 #include <link.h>
 #include <string.h>
 
-_Static_assert(GRT_BOOTED == 1, "dl_entry.S");
+_Static_assert(GRT_BOOTED == 1 && RTLD_DEEPBIND == 8, "dl_entry.S");
 
 void *grt__dlopen_from(const char *file, int mode, void *caller);
 void *grt__dlmopen_from(Lmid_t ns, const char *file, int mode, void *caller);
+int grt__deepbind_mode(int mode);
 void *grt__call_through(void *ret, void *fn, long a, long b, long c);
 
 struct ret_search {
@@ -91,12 +93,21 @@ static void *ret_like(const char *file, void *caller)
 	return (void *)s.ret;
 }
 
+/* Without a table of libc's that says us, such a library is better loaded like others. */
+int grt__deepbind_mode(int mode)
+{
+	if (grt_unlikely(mode & RTLD_DEEPBIND) && !grt__deepbind_prepare((const void *)REAL(dlopen)))
+		mode &= ~RTLD_DEEPBIND;
+	return mode;
+}
+
 void *grt__dlopen_from(const char *file, int mode, void *caller)
 {
 	void *ret = ret_like(file, caller);
 
 	if (grt__self.in_vfork)
 		return REAL(dlopen)(file, mode);
+	mode = grt__deepbind_mode(mode);
 	grt__dlopen_enter();
 	void *h =
 		ret == NULL ? REAL(dlopen)(file, mode) : grt__call_through(ret, (void *)REAL(dlopen), (long)file, mode, 0);
@@ -113,6 +124,8 @@ void *grt__dlmopen_from(Lmid_t ns, const char *file, int mode, void *caller)
 
 	if (grt__self.in_vfork)
 		return REAL(dlmopen)(ns, file, mode);
+	if (ns == LM_ID_BASE)
+		mode = grt__deepbind_mode(mode);
 	grt__dlopen_enter();
 	void *h = ret == NULL ? REAL(dlmopen)(ns, file, mode)
 	                      : grt__call_through(ret, (void *)REAL(dlmopen), ns, (long)file, mode);

@@ -1,14 +1,15 @@
 /*
  * dlopen and dlmopen: libc takes the library that calls from the return address (its RPATH and RUNPATH, $ORIGIN, namespace),
- * so these entries leave it alone. Not booted: a jump to libc's own function, exactly as without us. Booted: to
+ * so these entries leave it alone. Not booted: a jump to libc's own function, as without us (but for RTLD_DEEPBIND, elf/deepbind.h). Booted: to
  * the C function in dl.c, with the return address as one more argument.
  */
-#define BOOTED 1 /* enum grt_state; asserted in dl.c */
+#define BOOTED 1   /* enum grt_state; asserted in dl.c */
+#define DEEPBIND 8 /* RTLD_DEEPBIND; likewise */
 
 	.text
 
 /* name(rdi, rsi, rdx) -> c_name(rdi, rsi, rdx, return address) or the real one. */
-.macro CALLER_SENSITIVE name, c_name, caller_reg
+.macro CALLER_SENSITIVE name, c_name, caller_reg, mode_reg
 	.globl \name
 	.type \name, @function
 	.p2align 4
@@ -36,14 +37,31 @@
 	.cfi_adjust_cfa_offset -8
 	popq	%rdi
 	.cfi_adjust_cfa_offset -8
-2:	movq	grt__real_\name@GOTPCREL(%rip), %rax
+2:	testl	$DEEPBIND, \mode_reg
+	jz	3f
+	pushq	%rdi
+	.cfi_adjust_cfa_offset 8
+	pushq	%rsi
+	.cfi_adjust_cfa_offset 8
+	pushq	%rdx
+	.cfi_adjust_cfa_offset 8
+	movl	\mode_reg, %edi
+	call	grt__deepbind_mode
+	popq	%rdx
+	.cfi_adjust_cfa_offset -8
+	popq	%rsi
+	.cfi_adjust_cfa_offset -8
+	popq	%rdi
+	.cfi_adjust_cfa_offset -8
+	movl	%eax, \mode_reg
+3:	movq	grt__real_\name@GOTPCREL(%rip), %rax
 	jmp	*(%rax)
 	.cfi_endproc
 	.size \name, .-\name
 .endm
 
-	CALLER_SENSITIVE dlopen, grt__dlopen_from, %rdx
-	CALLER_SENSITIVE dlmopen, grt__dlmopen_from, %rcx
+	CALLER_SENSITIVE dlopen, grt__dlopen_from, %rdx, %esi
+	CALLER_SENSITIVE dlmopen, grt__dlmopen_from, %rcx, %edx
 
 /*
  * void *grt__call_through(void *ret, void *fn, long a, long b, long c);
