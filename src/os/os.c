@@ -12,6 +12,11 @@
 
 struct grt_os grt__os;
 
+void grt__os_filter_comes(void)
+{
+	grt__os.filtered = true;
+}
+
 void *grt__os_alloc(size_t size)
 {
 	long p = grt__sys_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -97,7 +102,8 @@ static void barrier_by_unmap(void)
 
 bool grt__os_membarrier(void)
 {
-	if (grt_likely(grt__sys3(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0))
+	if (grt_likely(!grt__os.filtered) &&
+	    grt_likely(grt__sys3(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0))
 		return true;
 	barrier_by_unmap();
 	return false;
@@ -188,6 +194,8 @@ bool grt__os_page_is_private(const void *addr)
 bool grt__os_thread_asleep(int tid)
 {
 	char path[48], line[32];
+	if (grt__os.filtered)
+		return true;
 	grt__format(path, sizeof path, "/proc/self/task/%d/syscall", tid);
 	if (grt__os_read_file(path, line, sizeof line) <= 0)
 		return true; /* no /proc, no descriptor, not dumpable: its CPU clock stands still, that must do */

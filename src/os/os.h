@@ -89,6 +89,13 @@ int grt__os_high_fd(int fd);
 /* A signal for a thread of this process. tgkill, or where that is refused (a seccomp filter) one of its relatives. */
 long grt__os_tgkill(int pid, int tid, int sig);
 
+/*
+ * The program installs a seccomp filter, which may kill for what the program does not do itself. From then on the runtime makes none of the
+ * calls that it can do without: no files of /proc (CPU clocks alone tell who sleeps), no membarrier, no process_vm_readv, no new timerfd. What
+ * stays is what threads and signals are made of (HACKING.md, "What a task is to the outside").
+ */
+void grt__os_filter_comes(void);
+
 /* Every other thread of this process has passed a full barrier: membarrier(PRIVATE_EXPEDITED), or what there is without it. True: by
  * membarrier. */
 bool grt__os_membarrier(void);
@@ -117,6 +124,7 @@ int64_t grt__os_clock(clockid_t clock); /* any clock, ns; -1 when unknown */
 /* ---- features of this kernel, filled by grt__os_probe (boot, once) ---- */
 struct grt_os {
 	bool guard_madvise; /* MADV_GUARD_INSTALL, Linux 6.13 */
+	bool filtered;      /* the program has installed a system call filter: grt__os_filter_comes */
 	int ncpu;           /* sched_getaffinity */
 	int cpu_quota;      /* cgroup limit in whole CPUs rounded up; 0: none */
 	size_t page_size;

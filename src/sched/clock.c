@@ -23,7 +23,7 @@ int64_t grt__deadline_left(int64_t deadline)
 
 void grt__clock_watch(void)
 {
-	if (grt_likely(grt_load_relaxed(&wanted)))
+	if (grt_likely(grt_load_relaxed(&wanted)) || grt__os.filtered)
 		return;
 	grt_store_seqcst(&wanted, 1);
 	grt__sysmon_wake();
@@ -32,7 +32,7 @@ void grt__clock_watch(void)
 static void clock_open(void)
 {
 	struct itimerspec never = {.it_value.tv_sec = INT64_MAX / 1000000000};
-	long low = grt__sys2(SYS_timerfd_create, CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+	long low = grt__os.filtered ? -1 : grt__sys2(SYS_timerfd_create, CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (low >= 0 &&
 	    grt__sys4(SYS_timerfd_settime, low, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &never, NULL) < 0) {
 		grt__sys_close((int)low);

@@ -47,10 +47,10 @@ void grt__maker_work(void)
 void grt__maker_ask(void)
 {
 	grt_store_seqcst(&sched.want_m, 1);
-	if (grt_unlikely(!grt_load_relaxed(&tid)) || grt_unlikely(grt_load_relaxed(&sched.m_failed) != M_MADE)) {
-		grt__sysmon_wake();
+	/* Work waits: whatever the new M leaves of it is sysmon's to see, who stays awake as long as any does. */
+	grt__sysmon_wake();
+	if (grt_unlikely(!grt_load_relaxed(&tid)) || grt_unlikely(grt_load_relaxed(&sched.m_failed) != M_MADE))
 		return;
-	}
 	/* Pairs with the newborn M, which ends m_starting and then looks at want_m. */
 	if (!grt_xchg_seqcst(&sched.m_starting, 1))
 		grt__maker_work();

@@ -7,7 +7,7 @@
  * broadcasts as every M does.
  *
  * Whoever wants an M (no idle one, an idle P, work) asks it directly. One is made at a time: the last one may not have reached its
- * P yet. If none was to be had sysmon asks again later.
+ * P yet. If none was to be had sysmon asks again later. sysmon is woken as well: it looks after the work that the new M does not take.
  *
  * Where the kernel has no table for sysmon (before Linux 5.9, or a filter refuses) there is no maker, and sysmon makes Ms as well.
  */

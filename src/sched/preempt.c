@@ -191,7 +191,8 @@ static bool wait_for_libc(struct m *mp, uintptr_t pc)
 static bool at_breakpoint(uintptr_t pc)
 {
 	uint8_t instruction[GRT_BREAKPOINT_SIZE];
-	return grt__peek_sig(pc, instruction, sizeof instruction) == sizeof instruction && grt__is_breakpoint(instruction);
+	return !grt__os.filtered && grt__peek_sig(pc, instruction, sizeof instruction) == sizeof instruction &&
+	       grt__is_breakpoint(instruction);
 }
 
 /* SIGCHLD and its like may be pending for the process although nobody wants them: main had them blocked when they came. */

@@ -242,6 +242,8 @@ GRT_EXPORT int prctl(int option, ...)
 	va_end(ap);
 	if (option == PR_SET_NO_NEW_PRIVS || option == PR_SET_SECCOMP)
 		grt__heap_limit_learn();
+	if (option == PR_SET_SECCOMP)
+		grt__os_filter_comes();
 	if (booted() && grt__on_task()) {
 		long r = on_prctl(option, a);
 		if (r != GRT_KSTATE_REAL)

@@ -366,8 +366,10 @@ long grt__syscall(long nr, long a, long b, long c, long d, long e, long f)
 			grt__fork_parent();
 		return pid;
 	}
-	if (nr == SYS_seccomp || (nr == SYS_prctl && a == PR_SET_SECCOMP))
+	if (nr == SYS_seccomp || (nr == SYS_prctl && a == PR_SET_SECCOMP)) {
 		grt__heap_limit_learn();
+		grt__os_filter_comes();
+	}
 	long args[] = {a, b, c, d, e, f}, r;
 	if (grt__signal_syscall(nr, args, &r))
 		return r < 0 ? grt__shim_errno((int)r) : r;

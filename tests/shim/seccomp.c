@@ -13,21 +13,26 @@
 static const struct {
 	const char *name;
 	int nr[4]; /* 0: no more; read is never refused */
+	int kills; /* whoever makes the call; in the middle only */
 } sets[] = {
-	{"clone", {SYS_clone}}, /* libc uses clone3 then */
-	{"clone3", {SYS_clone3}},
-	{"membarrier", {SYS_membarrier}},
-	{"tgkill", {SYS_tgkill}},
-	{"tgkill, tkill, rt_tgsigqueueinfo", {SYS_tgkill, SYS_tkill, SYS_rt_tgsigqueueinfo}},
-	{"ppoll", {SYS_ppoll}},
+	{"clone", {SYS_clone}, 0}, /* libc uses clone3 then */
+	{"clone3", {SYS_clone3}, 0},
+	{"membarrier", {SYS_membarrier}, 0},
+	{"tgkill", {SYS_tgkill}, 0},
+	{"tgkill, tkill, rt_tgsigqueueinfo", {SYS_tgkill, SYS_tkill, SYS_rt_tgsigqueueinfo}, 0},
+	{"ppoll", {SYS_ppoll}, 0},
 	{"signalfd4, timerfd_create, eventfd2, epoll_create1",
-     {SYS_signalfd4, SYS_timerfd_create, SYS_eventfd2, SYS_epoll_create1}},
-	{"madvise, sched_yield", {SYS_madvise, SYS_sched_yield}},
-	{"prctl, sched_getaffinity", {SYS_sched_getaffinity, SYS_prctl}},
+     {SYS_signalfd4, SYS_timerfd_create, SYS_eventfd2, SYS_epoll_create1},
+     0},
+	{"madvise, sched_yield", {SYS_madvise, SYS_sched_yield}, 0},
+	{"prctl, sched_getaffinity", {SYS_sched_getaffinity, SYS_prctl}, 0},
+	{"process_vm_readv, membarrier, timerfd_create",
+     {SYS_process_vm_readv, SYS_membarrier, SYS_timerfd_create},
+     .kills = 1},
 };
 enum { SETS = sizeof sets / sizeof sets[0] };
 
-/* 0 or errno. */
+/* 0 or errno. error 0: the call kills. */
 static int install(const int nr[4], int error, unsigned flags)
 {
 	struct sock_filter f[16];
@@ -35,7 +40,8 @@ static int install(const int nr[4], int error, unsigned flags)
 	f[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
 	for (int i = 0; i < 4 && nr[i]; i++) {
 		f[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)nr[i], 0, 1);
-		f[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error);
+		f[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K,
+		                                      error ? SECCOMP_RET_ERRNO | (unsigned)error : SECCOMP_RET_KILL_PROCESS);
 	}
 	f[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
 	struct sock_fprog prog = {n, f};
@@ -111,7 +117,7 @@ static int as_child(int set, int middle)
 		bad |= work() != 201;
 		for (int i = 0; i < 3; i++)
 			t[i] = spawn(waits, NULL);
-		bad |= install(sets[set].nr, ENOSYS, SECCOMP_FILTER_FLAG_TSYNC) << 4;
+		bad |= install(sets[set].nr, sets[set].kills ? 0 : ENOSYS, SECCOMP_FILTER_FLAG_TSYNC) << 4;
 	}
 	bad |= (work() != 201) << 1;
 	if (middle) {
@@ -140,7 +146,7 @@ static void before(int set, int error)
 static void middle(int set)
 {
 	char clause[128], number[16];
-	snprintf(clause, sizeof clause, "refused in the middle: %s", sets[set].name);
+	snprintf(clause, sizeof clause, "%s in the middle: %s", sets[set].kills ? "killed for" : "refused", sets[set].name);
 	snprintf(number, sizeof number, "%d", set);
 	pid_t pid = fork();
 	if (pid == 0) {
@@ -155,7 +161,8 @@ int main(int argc, char **argv)
 	if (argc > 2)
 		return as_child(atoi(argv[1]), atoi(argv[2]));
 	for (int set = 0; set < SETS; set++) {
-		before(set, sets[set].nr[0] == SYS_clone3 ? ENOSYS : EPERM);
+		if (!sets[set].kills)
+			before(set, sets[set].nr[0] == SYS_clone3 ? ENOSYS : EPERM);
 		/* Without any way to send a signal to a thread tasks that compute are not preempted: natively they need none. */
 		if (sets[set].nr[2] != SYS_rt_tgsigqueueinfo)
 			middle(set);
