@@ -151,11 +151,12 @@ static void partial(void)
 /* No signal is seen as an EINTR by a thread that it was not for, or that ignores it. */
 static void ignored(void)
 {
-	int s[2];
+	int s[2], q[2];
 	struct sigaction sa = {.sa_handler = SIG_IGN};
 	EXPECT_EQ(0, sigaction(SIGUSR1, &sa, NULL));
 	io_unix(s);
-	struct io_call r = {.fn = io_read, .fd = s[0]}, p = {.fn = io_poll_in, .fd = s[0]};
+	io_unix(q);
+	struct io_call r = {.fn = io_read, .fd = s[0]}, p = {.fn = io_poll_in, .fd = q[0]};
 	io_start(&r);
 	io_start(&p);
 	for (int i = 0; i < 5; i++) {
@@ -166,9 +167,11 @@ static void ignored(void)
 	}
 	CHECK("a signal that is ignored ends nothing", io_blocked(&r) && io_blocked(&p));
 	EXPECT_EQ(1, write(s[1], "x", 1));
+	EXPECT_EQ(1, write(q[1], "x", 1));
 	EXPECT_EQ(1, io_end(&p));
 	EXPECT_EQ(1, io_end(&r));
 	io_close2(s);
+	io_close2(q);
 }
 
 int main(void)

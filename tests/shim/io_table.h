@@ -30,7 +30,6 @@ struct row {
 };
 
 static char table_block[1 << 20];
-static struct sockaddr_in table_addr;
 static char fifo_path[64], watched_path[64];
 
 /* -- what they block on -- */
@@ -84,7 +83,8 @@ static CHECK_UNUSED void m_full_timeo(struct row *r)
 
 static CHECK_UNUSED void m_listener(struct row *r)
 {
-	r->fd = io_listen(&table_addr, 4);
+	struct sockaddr_in a;
+	r->fd = io_listen(&a, 4);
 	r->peer = -1;
 }
 
@@ -435,8 +435,11 @@ static CHECK_UNUSED void f_empty(struct row *r)
 }
 static CHECK_UNUSED void f_connect(struct row *r)
 {
+	struct sockaddr_in a;
+	socklen_t len = sizeof a;
+	EXPECT_EQ(0, getsockname(r->fd, (struct sockaddr *)&a, &len));
 	r->peer = socket(AF_INET, SOCK_STREAM, 0);
-	EXPECT_EQ(0, connect(r->peer, (struct sockaddr *)&table_addr, sizeof table_addr));
+	EXPECT_EQ(0, connect(r->peer, (struct sockaddr *)&a, sizeof a));
 }
 static CHECK_UNUSED void f_timer(struct row *r)
 {
