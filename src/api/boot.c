@@ -1,5 +1,6 @@
 #include "api/boot.h"
 #include "elf/module.h"
+#include "io/fd.h"
 #include "heap/cache.h"
 #include "observe/callers.h"
 #include "observe/crash.h"
@@ -201,6 +202,7 @@ void grt__fork_child(void)
 		gp->lockedm = mp;
 	grt__stack_fork_child();
 	grt__futex_reset_in_child();
+	grt__fd_fork_child();
 	grt__tcb_fork_child(gp, mp);
 	grt__task_fork_child(gp);
 	grt__pin_fork_child(mp, gp);

@@ -1,0 +1,323 @@
+/* One descriptor: see io.h. */
+#include "io/io.h"
+#include "io/wait.h"
+#include "os/os.h"
+#include "sched/cancel.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <string.h>
+
+uint32_t grt__io_off;
+
+/* A call with its arguments; made again and again with MSG_DONTWAIT or RWF_NOWAIT. */
+struct attempt {
+	long (*make)(const struct attempt *a, int fd, enum grt_fd_kind kind);
+	struct msghdr *msg;
+	const struct sockaddr *addr;
+	socklen_t *addr_len; /* of recv */
+	struct iovec *iov;   /* what is left */
+	int count;
+	int flags;
+	socklen_t len;  /* of send's addr */
+	uint8_t turns;  /* of several that wait one at a time is woken */
+	uint8_t stream; /* a result shorter than `size` says that nothing is left (TCP alone) */
+	size_t size;    /* bytes asked for */
+	size_t done;    /* by earlier attempts */
+};
+
+/* ---- the attempts ---- */
+
+static long make_read(const struct attempt *a, int fd, enum grt_fd_kind kind)
+{
+	if (kind != FD_FLAGGED && a->count == 1)
+		return grt__sys6(SYS_recvfrom, fd, a->iov->iov_base, a->iov->iov_len, MSG_DONTWAIT, NULL, NULL);
+	return grt__sys6(SYS_preadv2, fd, a->iov, a->count, -1, -1, RWF_NOWAIT);
+}
+
+static long make_write(const struct attempt *a, int fd, enum grt_fd_kind kind)
+{
+	int flags = MSG_DONTWAIT | (a->done ? MSG_NOSIGNAL : 0);
+	if (kind == FD_FLAGGED)
+		return grt__sys6(SYS_pwritev2, fd, a->iov, a->count, -1, -1, RWF_NOWAIT);
+	if (a->count == 1)
+		return grt__sys6(SYS_sendto, fd, a->iov->iov_base, a->iov->iov_len, flags, NULL, 0);
+	struct msghdr msg = {.msg_iov = a->iov, .msg_iovlen = (size_t)a->count};
+	return grt__sys3(SYS_sendmsg, fd, &msg, flags);
+}
+
+static long make_recv(const struct attempt *a, int fd, enum grt_fd_kind kind)
+{
+	(void)kind;
+	if (a->msg)
+		return grt__sys3(SYS_recvmsg, fd, a->msg, a->flags | MSG_DONTWAIT);
+	return grt__sys6(SYS_recvfrom, fd, a->iov->iov_base, a->iov->iov_len, a->flags | MSG_DONTWAIT, a->addr, a->addr_len);
+}
+
+static long make_send(const struct attempt *a, int fd, enum grt_fd_kind kind)
+{
+	(void)kind;
+	int flags = a->flags | MSG_DONTWAIT | (a->done ? MSG_NOSIGNAL : 0);
+	if (a->msg)
+		return grt__sys3(SYS_sendmsg, fd, a->msg, flags);
+	return grt__sys6(SYS_sendto, fd, a->iov->iov_base, a->iov->iov_len, flags, a->addr, a->len);
+}
+
+/* Would a call of that kind do something? */
+static long make_look(const struct attempt *a, int fd, enum grt_fd_kind kind)
+{
+	(void)kind;
+	struct timespec none = {0, 0};
+	struct pollfd pfd = {.fd = fd, .events = (short)a->flags};
+	long r = grt__sys5(SYS_ppoll, &pfd, 1, &none, NULL, 8);
+	return r == 0 ? -EAGAIN : r < 0 ? r : 0;
+}
+
+/* ---- until it is done ---- */
+
+static bool known_spent(const struct grt_fd *e, enum grt_dir dir, uint32_t seen)
+{
+	uint32_t spent = grt_load_relaxed(&e->spent[dir]);
+	return spent && spent == seen + 1 && !grt_load_relaxed(&e->hup);
+}
+
+/* Only what the poller watches: else the next event would go unseen, and the mark stand. */
+static void note_spent(struct grt_fd *e, enum grt_dir dir, const struct grt_wait_fd *w)
+{
+	if (grt_load_relaxed(&e->registered) && grt_load_relaxed(&e->gen) == w->gen)
+		grt_store_relaxed(&e->spent[dir], w->seen[dir] + 1);
+}
+
+/* The program's O_NONBLOCK: the answer stands. */
+static long nonblocking(int fd, struct grt_fd *e)
+{
+	long flags = grt__sys3(SYS_fcntl, fd, F_GETFL, 0);
+	if (flags < 0)
+		return flags;
+	if (!(flags & O_NONBLOCK))
+		return 0;
+	grt_store_relaxed(&e->nonblock, 1);
+	return -EAGAIN;
+}
+
+static int64_t deadline_of(const struct grt_fd *e, enum grt_dir dir)
+{
+	uint32_t ms = grt_load_relaxed(&e->timeout[dir]);
+	return ms ? grt__nanotime() + ms * INT64_C(1000000) : GRT_FOREVER;
+}
+
+/* One more wait: 0 for another attempt, or the result. */
+static long wait_more(struct grt_wait_fd *w, struct grt_fd **e, int64_t deadline, const struct attempt *a)
+{
+	switch (grt__wait_fds(w, 1, deadline)) {
+	case WAITED_READY:
+		*e = grt_load_relaxed(&w->e);
+		return grt_unlikely(w->lost) ? -EBADF : 0;
+	case WAITED_TIMEOUT:
+		return -EAGAIN;
+	case WAITED_RESTART:
+		*e = grt_load_relaxed(&w->e);
+		return deadline != GRT_FOREVER || a->done ? -EINTR : 0;
+	case WAITED_EINTR:
+		return -EINTR;
+	case WAITED_CANCELLED:
+		return GRT_IO_CANCEL;
+	default:
+		return GRT_IO_PLAIN;
+	}
+}
+
+static long run(struct attempt *a, int fd, enum grt_dir dir)
+{
+	struct grt_fd *e = grt__fd_get(fd);
+	struct grt_wait_fd w = {.one_of = a->turns};
+	int64_t deadline = 0;
+	long r;
+	if (!e)
+		return GRT_IO_PLAIN;
+	w.fd = fd;
+	grt__wait_look(&w, e, fd, GRT_DIR(dir));
+	enum grt_fd_kind kind = grt__fd_classify(fd, e);
+	if (kind == FD_PLAIN || kind == FD_UNKNOWN)
+		return GRT_IO_PLAIN;
+	for (;; grt__wait_look(&w, e, w.fd, GRT_DIR(dir))) {
+		if (!known_spent(e, dir, w.seen[dir])) {
+			r = a->make(a, w.fd, kind);
+			if (r != -EAGAIN) {
+				if (kind == FD_TCP && a->stream && r > 0 && (size_t)r < a->size)
+					note_spent(e, dir, &w);
+				break;
+			}
+			note_spent(e, dir, &w);
+		}
+		if ((r = nonblocking(w.fd, e)) != 0)
+			break;
+		if (!deadline)
+			deadline = deadline_of(e, dir);
+		if ((r = wait_more(&w, &e, deadline, a)) != 0)
+			break;
+	}
+	grt__wait_done(&w);
+	if (grt_unlikely(r == -EOPNOTSUPP || r == -ENOSYS || r == -EPERM) && kind == FD_FLAGGED) {
+		grt_store_relaxed(&e->kind, FD_PLAIN); /* has no such call, or a filter forbids it */
+		return GRT_IO_PLAIN;
+	}
+	return r;
+}
+
+/* ---- reading ---- */
+
+long grt__io_read(int fd, void *buf, size_t n)
+{
+	struct iovec iov = {buf, n};
+	struct attempt a = {.make = make_read, .iov = &iov, .count = 1, .size = n, .stream = true};
+	return n ? run(&a, fd, GRT_IN) : GRT_IO_PLAIN; /* read says 0 to that, recv waits */
+}
+
+static size_t iov_size(const struct iovec *iov, int count)
+{
+	size_t size = 0;
+	for (int i = 0; i < count; i++)
+		size += iov[i].iov_len;
+	return size;
+}
+
+long grt__io_readv(int fd, const struct iovec *iov, int count)
+{
+	if (count < 1 || count > GRT_IOV_MOST)
+		return GRT_IO_PLAIN;
+	struct attempt a = {.make = make_read, .iov = (struct iovec *)iov, .count = count, .stream = true};
+	a.size = iov_size(iov, count);
+	return a.size ? run(&a, fd, GRT_IN) : GRT_IO_PLAIN;
+}
+
+enum { NEVER_WAITS = MSG_OOB | MSG_ERRQUEUE | MSG_DONTWAIT };
+
+static long recv_any(struct attempt *a, int fd)
+{
+	if (a->flags & NEVER_WAITS)
+		return GRT_IO_PLAIN;
+	if (a->flags & MSG_WAITALL) {
+		long r = grt__io_await(fd, GRT_IN, false);
+		return r == 0 ? GRT_IO_PLAIN : r;
+	}
+	a->stream = !(a->flags & (MSG_PEEK | MSG_TRUNC));
+	return run(a, fd, GRT_IN);
+}
+
+long grt__io_recv(int fd, void *buf, size_t n, int flags, struct sockaddr *addr, socklen_t *len)
+{
+	struct iovec iov = {buf, n};
+	struct attempt a = {
+		.make = make_recv, .iov = &iov, .count = 1, .size = n, .flags = flags, .addr = addr, .addr_len = len};
+	return recv_any(&a, fd);
+}
+
+long grt__io_recvmsg(int fd, struct msghdr *msg, int flags)
+{
+	struct attempt a = {.make = make_recv, .msg = msg, .flags = flags};
+	return recv_any(&a, fd);
+}
+
+/* ---- writing ---- */
+
+/* n bytes of it are done. */
+static void advance(struct attempt *a, size_t n)
+{
+	a->done += n;
+	while (a->count > 0 && n >= a->iov->iov_len) {
+		n -= a->iov->iov_len;
+		a->iov++;
+		a->count--;
+	}
+	if (a->count > 0) {
+		a->iov->iov_base = (char *)a->iov->iov_base + n;
+		a->iov->iov_len -= n;
+	}
+	if (a->msg) {
+		a->msg->msg_iov = a->iov;
+		a->msg->msg_iovlen = (size_t)a->count;
+		a->msg->msg_control = NULL; /* went with the first of it */
+		a->msg->msg_controllen = 0;
+	}
+}
+
+/* The rest of a call that began with us. */
+static long finish_in_kernel(const struct attempt *a, int fd)
+{
+	grt__block_enter(false);
+	long r = grt__sys3(SYS_writev, fd, a->iov, a->count);
+	grt__block_exit();
+	return r;
+}
+
+/* A call that sleeps writes all it is given, unless it is interrupted or fails in the middle. */
+static long write_all(struct attempt *a, int fd)
+{
+	for (;;) {
+		long r = run(a, fd, GRT_OUT);
+		if (r == GRT_IO_PLAIN && a->done)
+			r = finish_in_kernel(a, fd);
+		if (r <= 0)
+			return a->done && r != GRT_IO_CANCEL ? (long)a->done : r;
+		advance(a, (size_t)r);
+		if (a->done >= a->size)
+			return (long)a->done;
+	}
+}
+
+long grt__io_write(int fd, const void *buf, size_t n)
+{
+	struct iovec iov = {(void *)buf, n};
+	struct attempt a = {.make = make_write, .iov = &iov, .count = 1, .size = n};
+	return n ? write_all(&a, fd) : GRT_IO_PLAIN;
+}
+
+long grt__io_writev(int fd, const struct iovec *iov, int count)
+{
+	struct iovec left[GRT_IOV_MOST];
+	if (count < 1 || count > GRT_IOV_MOST)
+		return GRT_IO_PLAIN;
+	memcpy(left, iov, (size_t)count * sizeof *left);
+	struct attempt a = {.make = make_write, .iov = left, .count = count, .size = iov_size(left, count)};
+	return a.size ? write_all(&a, fd) : GRT_IO_PLAIN;
+}
+
+/* What a later attempt could not go on with: one notification for each call, a connection made by the first. */
+enum { SEND_WHOLE = MSG_ZEROCOPY | MSG_FASTOPEN };
+
+long grt__io_send(int fd, const void *buf, size_t n, int flags, const struct sockaddr *addr, socklen_t len)
+{
+	struct iovec iov = {(void *)buf, n};
+	struct attempt a = {
+		.make = make_send, .iov = &iov, .count = 1, .size = n, .flags = flags, .addr = addr, .len = len};
+	if (flags & (MSG_OOB | MSG_DONTWAIT | SEND_WHOLE))
+		return GRT_IO_PLAIN;
+	return n ? write_all(&a, fd) : run(&a, fd, GRT_OUT);
+}
+
+long grt__io_sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+	struct iovec left[GRT_IOV_MOST];
+	if (flags & (MSG_OOB | MSG_DONTWAIT | SEND_WHOLE) || msg->msg_iovlen > GRT_IOV_MOST)
+		return GRT_IO_PLAIN;
+	struct msghdr copy = *msg;
+	memcpy(left, msg->msg_iov, msg->msg_iovlen * sizeof *left);
+	copy.msg_iov = left;
+	struct attempt a = {.make = make_send, .msg = &copy, .iov = left, .count = (int)msg->msg_iovlen, .flags = flags};
+	a.size = iov_size(left, a.count);
+	return a.size ? write_all(&a, fd) : run(&a, fd, GRT_OUT);
+}
+
+/* ---- waiting alone ---- */
+
+long grt__io_await(int fd, enum grt_dir dir, bool turns)
+{
+	struct attempt a = {.make = make_look, .flags = dir == GRT_IN ? POLLIN : POLLOUT, .turns = turns};
+	struct grt_fd *e = grt__fd_find(fd);
+	long r = run(&a, fd, dir);
+	if (r == 0 && turns && e && !grt_list_empty(&e->waiters)) /* only a hint, but of whoever was there before us */
+		grt__wait_pass(e);
+	return r;
+}
