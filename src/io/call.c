@@ -22,8 +22,7 @@ struct attempt {
 	int flags;
 	socklen_t len;  /* of send's addr */
 	uint8_t turns;  /* of several that wait one at a time is woken */
-	uint8_t stream; /* a result shorter than `size` says that nothing is left (TCP alone) */
-	size_t size;    /* bytes asked for */
+	uint8_t stream; /* a result shorter than what was asked for says that nothing is left (TCP alone) */
 	size_t done;    /* by earlier attempts */
 };
 
@@ -52,7 +51,8 @@ static long make_recv(const struct attempt *a, int fd, enum grt_fd_kind kind)
 	(void)kind;
 	if (a->msg)
 		return grt__sys3(SYS_recvmsg, fd, a->msg, a->flags | MSG_DONTWAIT);
-	return grt__sys6(SYS_recvfrom, fd, a->iov->iov_base, a->iov->iov_len, a->flags | MSG_DONTWAIT, a->addr, a->addr_len);
+	return grt__sys6(SYS_recvfrom, fd, a->iov->iov_base, a->iov->iov_len, a->flags | MSG_DONTWAIT, a->addr,
+	                 a->addr_len);
 }
 
 static long make_send(const struct attempt *a, int fd, enum grt_fd_kind kind)
@@ -82,6 +82,20 @@ static bool known_spent(const struct grt_fd *e, enum grt_dir dir, uint32_t seen)
 	return spent && spent == seen + 1 && !grt_load_relaxed(&e->hup);
 }
 
+static size_t iov_size(const struct iovec *iov, size_t count)
+{
+	size_t size = 0;
+	for (size_t i = 0; i < count; i++)
+		size += iov[i].iov_len;
+	return size;
+}
+
+/* Bytes asked for. After an attempt: the kernel has found that what it reads is there. */
+static size_t asked(const struct attempt *a)
+{
+	return a->msg ? iov_size(a->msg->msg_iov, a->msg->msg_iovlen) : iov_size(a->iov, (size_t)a->count);
+}
+
 /* Only what the poller watches: else the next event would go unseen, and the mark stand. */
 static void note_spent(struct grt_fd *e, enum grt_dir dir, const struct grt_wait_fd *w)
 {
@@ -99,6 +113,13 @@ static long nonblocking(int fd, struct grt_fd *e)
 		return 0;
 	grt_store_relaxed(&e->nonblock, 1);
 	return -EAGAIN;
+}
+
+static bool listens(int fd)
+{
+	int value = 0;
+	socklen_t size = sizeof value;
+	return grt__sys5(SYS_getsockopt, fd, SOL_SOCKET, SO_ACCEPTCONN, &value, &size) == 0 && value;
 }
 
 static int64_t deadline_of(const struct grt_fd *e, enum grt_dir dir)
@@ -145,7 +166,7 @@ static long run(struct attempt *a, int fd, enum grt_dir dir)
 		if (!known_spent(e, dir, w.seen[dir])) {
 			r = a->make(a, w.fd, kind);
 			if (r != -EAGAIN) {
-				if (kind == FD_TCP && a->stream && r > 0 && (size_t)r < a->size)
+				if (kind == FD_TCP && a->stream && r > 0 && (size_t)r < asked(a))
 					note_spent(e, dir, &w);
 				break;
 			}
@@ -153,6 +174,10 @@ static long run(struct attempt *a, int fd, enum grt_dir dir)
 		}
 		if ((r = nonblocking(w.fd, e)) != 0)
 			break;
+		if (a->turns && !listens(w.fd)) { /* it would wait for nothing */
+			r = GRT_IO_PLAIN;
+			break;
+		}
 		if (!deadline)
 			deadline = deadline_of(e, dir);
 		if ((r = wait_more(&w, &e, deadline, a)) != 0)
@@ -171,25 +196,16 @@ static long run(struct attempt *a, int fd, enum grt_dir dir)
 long grt__io_read(int fd, void *buf, size_t n)
 {
 	struct iovec iov = {buf, n};
-	struct attempt a = {.make = make_read, .iov = &iov, .count = 1, .size = n, .stream = true};
+	struct attempt a = {.make = make_read, .iov = &iov, .count = 1, .stream = true};
 	return n ? run(&a, fd, GRT_IN) : GRT_IO_PLAIN; /* read says 0 to that, recv waits */
-}
-
-static size_t iov_size(const struct iovec *iov, int count)
-{
-	size_t size = 0;
-	for (int i = 0; i < count; i++)
-		size += iov[i].iov_len;
-	return size;
 }
 
 long grt__io_readv(int fd, const struct iovec *iov, int count)
 {
-	if (count < 1 || count > GRT_IOV_MOST)
+	if (count < 2) /* of one, it may be read's 0 bytes */
 		return GRT_IO_PLAIN;
 	struct attempt a = {.make = make_read, .iov = (struct iovec *)iov, .count = count, .stream = true};
-	a.size = iov_size(iov, count);
-	return a.size ? run(&a, fd, GRT_IN) : GRT_IO_PLAIN;
+	return run(&a, fd, GRT_IN);
 }
 
 enum { NEVER_WAITS = MSG_OOB | MSG_ERRQUEUE | MSG_DONTWAIT };
@@ -209,8 +225,7 @@ static long recv_any(struct attempt *a, int fd)
 long grt__io_recv(int fd, void *buf, size_t n, int flags, struct sockaddr *addr, socklen_t *len)
 {
 	struct iovec iov = {buf, n};
-	struct attempt a = {
-		.make = make_recv, .iov = &iov, .count = 1, .size = n, .flags = flags, .addr = addr, .addr_len = len};
+	struct attempt a = {.make = make_recv, .iov = &iov, .count = 1, .flags = flags, .addr = addr, .addr_len = len};
 	return recv_any(&a, fd);
 }
 
@@ -222,25 +237,34 @@ long grt__io_recvmsg(int fd, struct msghdr *msg, int flags)
 
 /* ---- writing ---- */
 
-/* n bytes of it are done. */
-static void advance(struct attempt *a, size_t n)
+/* What is left of a call, in place of the program's own structures: so many parts at a time, for a stream does not mind. */
+struct rest {
+	struct iovec iov[GRT_IOV_MOST];
+	struct msghdr msg;
+};
+
+/* The parts of all from a->done on. */
+static void set_rest(struct attempt *a, struct rest *rest, const struct iovec *all, size_t count)
 {
-	a->done += n;
-	while (a->count > 0 && n >= a->iov->iov_len) {
-		n -= a->iov->iov_len;
-		a->iov++;
-		a->count--;
+	size_t skip = a->done;
+	a->iov = rest->iov;
+	a->count = 0;
+	for (size_t i = 0; i < count && a->count < GRT_IOV_MOST; i++) {
+		if (skip >= all[i].iov_len) {
+			skip -= all[i].iov_len;
+			continue;
+		}
+		rest->iov[a->count++] = (struct iovec){(char *)all[i].iov_base + skip, all[i].iov_len - skip};
+		skip = 0;
 	}
-	if (a->count > 0) {
-		a->iov->iov_base = (char *)a->iov->iov_base + n;
-		a->iov->iov_len -= n;
-	}
-	if (a->msg) {
-		a->msg->msg_iov = a->iov;
-		a->msg->msg_iovlen = (size_t)a->count;
-		a->msg->msg_control = NULL; /* went with the first of it */
-		a->msg->msg_controllen = 0;
-	}
+	if (!a->msg)
+		return;
+	rest->msg = *a->msg;
+	rest->msg.msg_iov = rest->iov;
+	rest->msg.msg_iovlen = (size_t)a->count;
+	rest->msg.msg_control = NULL; /* went with the first of it */
+	rest->msg.msg_controllen = 0;
+	a->msg = &rest->msg;
 }
 
 /* The rest of a call that began with us. */
@@ -255,33 +279,40 @@ static long finish_in_kernel(const struct attempt *a, int fd)
 /* A call that sleeps writes all it is given, unless it is interrupted or fails in the middle. */
 static long write_all(struct attempt *a, int fd)
 {
+	struct rest rest;
+	const struct iovec *all = NULL;
+	size_t count = 0, size = 0;
 	for (;;) {
 		long r = run(a, fd, GRT_OUT);
 		if (r == GRT_IO_PLAIN && a->done)
 			r = finish_in_kernel(a, fd);
 		if (r <= 0)
 			return a->done && r != GRT_IO_CANCEL ? (long)a->done : r;
-		advance(a, (size_t)r);
-		if (a->done >= a->size)
+		if (!a->done) { /* the kernel has read them: they are there */
+			all = a->msg ? a->msg->msg_iov : a->iov;
+			count = a->msg ? a->msg->msg_iovlen : (size_t)a->count;
+			size = iov_size(all, count);
+		}
+		a->done += (size_t)r;
+		if (a->done >= size)
 			return (long)a->done;
+		set_rest(a, &rest, all, count);
 	}
 }
 
 long grt__io_write(int fd, const void *buf, size_t n)
 {
 	struct iovec iov = {(void *)buf, n};
-	struct attempt a = {.make = make_write, .iov = &iov, .count = 1, .size = n};
+	struct attempt a = {.make = make_write, .iov = &iov, .count = 1};
 	return n ? write_all(&a, fd) : GRT_IO_PLAIN;
 }
 
 long grt__io_writev(int fd, const struct iovec *iov, int count)
 {
-	struct iovec left[GRT_IOV_MOST];
-	if (count < 1 || count > GRT_IOV_MOST)
+	if (count < 2) /* of one, it may be write's 0 bytes */
 		return GRT_IO_PLAIN;
-	memcpy(left, iov, (size_t)count * sizeof *left);
-	struct attempt a = {.make = make_write, .iov = left, .count = count, .size = iov_size(left, count)};
-	return a.size ? write_all(&a, fd) : GRT_IO_PLAIN;
+	struct attempt a = {.make = make_write, .iov = (struct iovec *)iov, .count = count};
+	return write_all(&a, fd);
 }
 
 /* What a later attempt could not go on with: one notification for each call, a connection made by the first. */
@@ -290,24 +321,18 @@ enum { SEND_WHOLE = MSG_ZEROCOPY | MSG_FASTOPEN };
 long grt__io_send(int fd, const void *buf, size_t n, int flags, const struct sockaddr *addr, socklen_t len)
 {
 	struct iovec iov = {(void *)buf, n};
-	struct attempt a = {
-		.make = make_send, .iov = &iov, .count = 1, .size = n, .flags = flags, .addr = addr, .len = len};
+	struct attempt a = {.make = make_send, .iov = &iov, .count = 1, .flags = flags, .addr = addr, .len = len};
 	if (flags & (MSG_OOB | MSG_DONTWAIT | SEND_WHOLE))
 		return GRT_IO_PLAIN;
-	return n ? write_all(&a, fd) : run(&a, fd, GRT_OUT);
+	return write_all(&a, fd);
 }
 
 long grt__io_sendmsg(int fd, const struct msghdr *msg, int flags)
 {
-	struct iovec left[GRT_IOV_MOST];
-	if (flags & (MSG_OOB | MSG_DONTWAIT | SEND_WHOLE) || msg->msg_iovlen > GRT_IOV_MOST)
+	if (flags & (MSG_OOB | MSG_DONTWAIT | SEND_WHOLE))
 		return GRT_IO_PLAIN;
-	struct msghdr copy = *msg;
-	memcpy(left, msg->msg_iov, msg->msg_iovlen * sizeof *left);
-	copy.msg_iov = left;
-	struct attempt a = {.make = make_send, .msg = &copy, .iov = left, .count = (int)msg->msg_iovlen, .flags = flags};
-	a.size = iov_size(left, a.count);
-	return a.size ? write_all(&a, fd) : run(&a, fd, GRT_OUT);
+	struct attempt a = {.make = make_send, .msg = (struct msghdr *)msg, .flags = flags};
+	return write_all(&a, fd);
 }
 
 /* ---- waiting alone ---- */

@@ -30,8 +30,8 @@ static struct grt_fd *make_chunk(unsigned i)
 		return other;
 	}
 	uint32_t below = grt_load_relaxed(&used_below);
-	while (below < i + 1 && !__atomic_compare_exchange_n(&used_below, &below, i + 1, false, __ATOMIC_ACQ_REL,
-	                                                     __ATOMIC_RELAXED))
+	while (below < i + 1 &&
+	       !__atomic_compare_exchange_n(&used_below, &below, i + 1, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 		;
 	return chunk;
 }
@@ -273,20 +273,21 @@ static void closed_one(struct grt_fd *e)
 
 void grt__fd_closing(unsigned first, unsigned last)
 {
-	FOR_USED (fd, e, first, last)
-		closing_one((int)fd, e);
+	FOR_USED(fd, e, first, last)
+	closing_one((int)fd, e);
 }
 
 void grt__fd_closed(unsigned first, unsigned last)
 {
-	FOR_USED (fd, e, first, last)
-		if (grt_load_relaxed(&e->closing))
-			closed_one(e);
+	FOR_USED(fd, e, first, last)
+	if (grt_load_relaxed(&e->closing))
+		closed_one(e);
 }
 
 void grt__fd_watch_again(void)
 {
-	FOR_USED (fd, e, 0, FD_MAX - 1) {
+	FOR_USED(fd, e, 0, FD_MAX - 1)
+	{
 		grt_lock(&e->lock);
 		if (!grt_list_empty(&e->waiters) && grt__netpoll_watch_locked((int)fd, e) != 0)
 			grt__wait_lost_locked(e);

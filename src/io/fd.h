@@ -26,7 +26,7 @@ enum grt_dir { GRT_IN, GRT_OUT };
 enum grt_fd_kind {
 	FD_UNKNOWN,
 	FD_PLAIN, /* calls are made in the kernel, in a blocking section: files, terminals, what has no call that does not sleep */
-	FD_TCP,   /* a short read says that it is empty */
+	FD_TCP, /* a short read says that it is empty */
 	FD_SOCKET,
 	FD_FLAGGED, /* preadv2 and pwritev2 with RWF_NOWAIT: pipes, eventfd, timerfd, sockets of records */
 };
@@ -51,7 +51,7 @@ _Static_assert(GRT_DEBUG || sizeof(struct grt_fd) == GRT_CACHE_LINE, "one line")
 
 enum { FD_CHUNK = 256, FD_CHUNKS = 4096, FD_MAX = FD_CHUNK * FD_CHUNKS };
 extern struct grt_fd *grt__fd_table[FD_CHUNKS]; /* atomic: release */
-extern uint32_t grt__fd_epoch;                  /* atomic: counts changes of socket options that a wait depends on; never 0 */
+extern uint32_t grt__fd_epoch; /* atomic: counts changes of socket options that a wait depends on; never 0 */
 
 /* NULL: nothing is known of it. */
 static inline struct grt_fd *grt__fd_find(int fd)

@@ -25,12 +25,14 @@ static struct {
 static void net_poll(struct gqueue *ready, int64_t until);
 static void net_interrupt(void);
 
+static void net_forget(void);
+
 static int net_fd(void)
 {
 	return grt_load_relaxed(&net.epoll);
 }
 
-static const struct grt_netpoll netpoll = {net_poll, net_interrupt, net_fd};
+static const struct grt_netpoll netpoll = {net_poll, net_interrupt, net_forget, net_fd};
 
 uint8_t grt__netpoll_instance(void)
 {
@@ -49,7 +51,8 @@ static bool make_locked(void)
 		return false;
 	int epoll = high(grt__sys1(SYS_epoll_create1, EPOLL_CLOEXEC));
 	int event = epoll < 0 ? -1 : high(grt__sys2(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK));
-	struct epoll_event ev = {.events = EPOLLIN | EPOLLET, .data.u64 = INTERRUPT};
+	/* Level-triggered: one who only looks must not take it from the one who sleeps. */
+	struct epoll_event ev = {.events = EPOLLIN, .data.u64 = INTERRUPT};
 	if (event < 0 || grt__sys4(SYS_epoll_ctl, epoll, EPOLL_CTL_ADD, event, &ev) != 0) {
 		if (epoll >= 0)
 			grt__sys_close(epoll);
@@ -110,7 +113,8 @@ static uint64_t name_of(int fd, const struct grt_fd *e)
 
 int grt__netpoll_watch_locked(int fd, struct grt_fd *e)
 {
-	struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET, .data.u64 = name_of(fd, e)};
+	struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET,
+	                         .data.u64 = name_of(fd, e)};
 	uint8_t instance = grt__netpoll_instance();
 	int epoll = grt_load_relaxed(&net.epoll);
 	long r = grt__sys4(SYS_epoll_ctl, epoll, EPOLL_CTL_ADD, fd, &ev);
@@ -191,14 +195,23 @@ static void net_poll(struct gqueue *ready, int64_t until)
 		make_again(epoll);
 		return;
 	}
-	for (long i = 0; i < n; i++)
+	for (long i = 0; i < n; i++) {
+		if (events[i].data.u64 == INTERRUPT && until != 0)
+			net_forget();
 		event(&events[i], ready);
+	}
 }
 
 static void net_interrupt(void)
 {
 	uint64_t one = 1;
 	grt__sys_write(grt_load_relaxed(&net.event), &one, sizeof one);
+}
+
+static void net_forget(void)
+{
+	uint64_t count;
+	grt__sys_read(grt_load_relaxed(&net.event), &count, sizeof count);
 }
 
 void grt__netpoll_fork_child(void)

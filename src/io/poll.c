@@ -1,12 +1,19 @@
 /* Several descriptors, and event loops: see io.h. */
 #include "io/io.h"
 #include "io/wait.h"
+#include "elf/peek.h"
 #include "os/os.h"
 #include "sched/proc.h"
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
+
+/* A signalfd tells what is pending on the kernel thread that looks, so whoever may wait for one does it there (sched/signal.h). */
+static bool for_signals(void)
+{
+	return grt_unlikely((grt_load_relaxed(&grt__signalfd_mask) & grt__self.g->sigmask) != 0);
+}
 
 /* So many kernel threads beyond GOMAXPROCS may sleep in event loops. */
 enum { MANY_MS = 16 };
@@ -50,6 +57,15 @@ static long waited(enum grt_waited r)
 	}
 }
 
+/* The task's own: it is there. */
+static bool on_stack(const void *p, size_t size)
+{
+	const struct g *gp = grt__self.g;
+	const char *here = __builtin_frame_address(0), *lo = p;
+	return lo >= here && lo < (const char *)gp->birth.stack_hi &&
+	       size <= (size_t)((const char *)gp->birth.stack_hi - lo);
+}
+
 long grt__io_poll(struct pollfd *fds, unsigned long n, int64_t until)
 {
 	struct pollfd copy[GRT_POLL_MOST];
@@ -57,8 +73,10 @@ long grt__io_poll(struct pollfd *fds, unsigned long n, int64_t until)
 	int index[GRT_POLL_MOST], nw = 0;
 	bool over = false;
 	long r;
-	if (n == 0 || n > GRT_POLL_MOST)
+	if (n == 0 || n > GRT_POLL_MOST || for_signals())
 		return GRT_IO_PLAIN;
+	if (!on_stack(fds, n * sizeof *fds) && (r = look(fds, n)) != 0) /* also where it is not there to be read */
+		return r;
 	memcpy(copy, fds, n * sizeof *copy);
 	for (unsigned long i = 0; i < n; i++) {
 		if (copy[i].fd < 0)
@@ -142,8 +160,11 @@ long grt__io_select(int n, unsigned long *in, unsigned long *out, unsigned long 
 	struct grt_wait_fd w[GRT_POLL_MOST];
 	struct sets found;
 	bool over = false, moved = false;
-	if (n < 1 || n > SELECT_WORDS * BITS)
+	if (n < 1 || n > SELECT_WORDS * BITS || for_signals())
 		return GRT_IO_PLAIN;
+	for (int i = 0; i < 3; i++)
+		if (sets[i] && grt__peek_sig((uintptr_t)sets[i], &found, (size_t)(n + BITS - 1) / BITS * sizeof(long)) == 0)
+			return GRT_IO_PLAIN; /* the kernel's to refuse */
 	int nw = collect(n, sets, w);
 	if (nw == 0)
 		return GRT_IO_PLAIN;
@@ -178,7 +199,7 @@ long grt__io_epoll_wait(int fd, struct epoll_event *events, int max, int64_t unt
 	bool over = false;
 	if (grt_likely(grt_load_relaxed(&grt__sched.nm_live) <= grt_load_relaxed(&grt__sched.nprocs) + MANY_MS))
 		return GRT_IO_PLAIN;
-	if (!(e = grt__fd_get(fd)))
+	if (for_signals() || !(e = grt__fd_get(fd)))
 		return GRT_IO_PLAIN;
 	w.fd = fd;
 	for (;;) {

@@ -20,21 +20,21 @@ struct grt_fd_wait;
 struct gqueue;
 
 struct grt_wait_fd {
-	int fd;          /* in; lock of e: the shadow's after a close */
-	uint8_t dirs;    /* in: GRT_DIR bits */
-	uint8_t one_of;  /* in: of those with this, an event wakes one (accept) */
-	uint8_t shadow;  /* lock of e: fd is a shadow, to be released */
-	uint8_t lost;    /* lock of e: the file is gone, and there was no descriptor for a shadow */
-	uint8_t linked;  /* lock of e */
+	int fd;           /* in; lock of e: the shadow's after a close */
+	uint8_t dirs;     /* in: GRT_DIR bits */
+	uint8_t one_of;   /* in: of those with this, an event wakes one (accept) */
+	uint8_t shadow;   /* lock of e: fd is a shadow, to be released */
+	uint8_t lost;     /* lock of e: the file is gone, and there was no descriptor for a shadow */
+	uint8_t linked;   /* lock of e */
 	struct grt_fd *e; /* in; atomic, changed under the locks of both */
 	uint32_t gen;     /* in: as read before the call was tried, count too */
 	uint32_t seen[2];
-	struct grt_list link;   /* lock of e */
+	struct grt_list link; /* lock of e */
 	struct grt_fd_wait *wait;
 };
 
 enum grt_waited {
-	WAITED_READY,     /* or perhaps: try again */
+	WAITED_READY, /* or perhaps: try again */
 	WAITED_TIMEOUT,
 	WAITED_RESTART,   /* handlers ran, all with SA_RESTART */
 	WAITED_EINTR,     /* one without it did */

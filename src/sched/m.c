@@ -737,7 +737,7 @@ void grt__m_fork_child(struct m *mp)
 	sched.mdead = NULL;
 	sched.nmidle = 0;
 	sched.net_m = NULL;
-	sched.net_waiters = sched.net_busy = 0;
+	sched.net_waiters = sched.net_busy = sched.net_sleepers = 0;
 	sched.globq = sched.urgq = (struct gqueue){0};
 	sched.globq_size = sched.urgq_size = 0;
 	sched.pidle = NULL;

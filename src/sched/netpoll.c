@@ -66,17 +66,25 @@ void grt__net_look_sysmon(int64_t now, bool rang)
 		return;
 	if (look(&ready)) {
 		grt__net_inject(NULL, &ready);
+	} else if (rang) { /* nothing: an interruption that its sleeper did not need any more */
+		grt_lock(&sched.lock);
+		if (!grt_load_acquire(&sched.net_sleepers))
+			grt_load_acquire(&grt__netpoll)->forget();
+		grt_unlock(&sched.lock);
 	} else if (seat && !grt_load_relaxed(&sched.nspinning)) {
 		grt_store_relaxed(&sched.net_seat, 1);
 		grt__wake_p(NULL);
 	}
 }
 
+/* One sleeper at a time, one that was chosen and has not left included: else the other might take its interruption. */
 bool grt__net_take_seat_locked(void)
 {
-	if (sched.net_m || (sched.npidle < sched.nprocs && !grt_load_relaxed(&sched.net_seat)))
+	if (sched.net_m || grt_load_relaxed(&sched.net_sleepers) ||
+	    (sched.npidle < sched.nprocs && !grt_load_relaxed(&sched.net_seat)))
 		return false;
 	grt_store_relaxed(&sched.net_seat, 0);
+	grt_add_relaxed(&sched.net_sleepers, 1);
 	return true;
 }
 
@@ -91,7 +99,7 @@ void grt__net_left(void)
 		grt__sysmon_wake();
 }
 
-bool grt__net_sleep(struct m *mp, struct gqueue *ready, int64_t deadline)
+static bool sleep_until(struct m *mp, struct gqueue *ready, int64_t deadline)
 {
 	for (;;) {
 		grt_store_seqcst(&mp->in_poll, 1); /* pairs with grt__m_wake: it sets park_word, then looks here */
@@ -104,4 +112,11 @@ bool grt__net_sleep(struct m *mp, struct gqueue *ready, int64_t deadline)
 		if (ready->head || (deadline != GRT_FOREVER && deadline <= grt__nanotime()))
 			return false;
 	}
+}
+
+bool grt__net_sleep(struct m *mp, struct gqueue *ready, int64_t deadline)
+{
+	bool notified = sleep_until(mp, ready, deadline);
+	grt_add_seqcst(&sched.net_sleepers, -1); /* in_poll is 0: an interruption from here on is for nobody */
+	return notified;
 }

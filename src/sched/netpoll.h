@@ -26,6 +26,8 @@ struct grt_netpoll {
 	void (*poll)(struct gqueue *ready, int64_t until);
 	/* Any thread: whoever sleeps in poll returns. */
 	void (*interrupt)(void);
+	/* Nobody sleeps in poll, nor begins to: an interruption that came too late is forgotten. */
+	void (*forget)(void);
 	/* A descriptor that is readable while there is something to report, or -1. */
 	int (*fd)(void);
 };

@@ -53,6 +53,7 @@ struct grt_sched {
 	uint32_t want_m;     /* atomic: sysmon shall make an M */
 	uint32_t m_starting; /* atomic: an M was made and has not looked for a P yet */
 	uint32_t m_refused;  /* atomic: the last attempt to make one failed */
+	uint32_t net_sleepers; /* atomic, sched lock adds: Ms that sleep in the poller, those that were chosen and have not left it too */
 	struct m *net_m;     /* atomic, sched lock writes: asleep in the poller, and in no list (netpoll.h) */
 
 	GRT_ALIGNED(GRT_CACHE_LINE) uint32_t nspinning; /* atomic */

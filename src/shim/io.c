@@ -14,15 +14,13 @@ int __openat64_2(int dir, const char *path, int flags);
 
 GRT_EXPORT ssize_t read(int fd, void *buf, size_t n)
 {
-	return GRT_PARKING(ssize_t, grt__io_read(fd, buf, n),
-	                   GRT_BLOCKING(ssize_t, false, REAL(read)(fd, buf, n)));
+	return GRT_PARKING(ssize_t, grt__io_read(fd, buf, n), GRT_BLOCKING(ssize_t, false, REAL(read)(fd, buf, n)));
 }
 GRT_ALIAS(__read, read);
 
 GRT_EXPORT ssize_t write(int fd, const void *buf, size_t n)
 {
-	return GRT_PARKING(ssize_t, grt__io_write(fd, buf, n),
-	                   GRT_BLOCKING(ssize_t, false, REAL(write)(fd, buf, n)));
+	return GRT_PARKING(ssize_t, grt__io_write(fd, buf, n), GRT_BLOCKING(ssize_t, false, REAL(write)(fd, buf, n)));
 }
 GRT_ALIAS(__write, write);
 

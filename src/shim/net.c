@@ -24,9 +24,9 @@ GRT_EXPORT ssize_t __recv_chk(int fd, void *buf, size_t n, size_t size, int flag
 
 GRT_EXPORT ssize_t recvfrom(int fd, void *buf, size_t n, int flags, __SOCKADDR_ARG addr, socklen_t *len)
 {
-	return GRT_PARKING(ssize_t, grt__io_recv(fd, buf, n, flags, addr.__sockaddr__, len),
-	                   GRT_BLOCKING_IF(msg_sleeps(flags), ssize_t, false,
-	                       REAL(recvfrom)(fd, buf, n, flags, addr.__sockaddr__, len)));
+	return GRT_PARKING(
+		ssize_t, grt__io_recv(fd, buf, n, flags, addr.__sockaddr__, len),
+		GRT_BLOCKING_IF(msg_sleeps(flags), ssize_t, false, REAL(recvfrom)(fd, buf, n, flags, addr.__sockaddr__, len)));
 }
 
 GRT_EXPORT ssize_t __recvfrom_chk(int fd, void *buf, size_t n, size_t size, int flags, __SOCKADDR_ARG addr,
@@ -57,8 +57,9 @@ GRT_ALIAS(__send, send);
 
 GRT_EXPORT ssize_t sendto(int fd, const void *buf, size_t n, int flags, __CONST_SOCKADDR_ARG addr, socklen_t len)
 {
-	return GRT_PARKING(ssize_t, grt__io_send(fd, buf, n, flags, addr.__sockaddr__, len),
-	                   GRT_BLOCKING_IF(msg_sleeps(flags), ssize_t, false, REAL(sendto)(fd, buf, n, flags, addr.__sockaddr__, len)));
+	return GRT_PARKING(
+		ssize_t, grt__io_send(fd, buf, n, flags, addr.__sockaddr__, len),
+		GRT_BLOCKING_IF(msg_sleeps(flags), ssize_t, false, REAL(sendto)(fd, buf, n, flags, addr.__sockaddr__, len)));
 }
 
 GRT_EXPORT ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
@@ -88,15 +89,15 @@ static int accepted(int fd, int flags)
 
 GRT_EXPORT int accept(int fd, __SOCKADDR_ARG addr, socklen_t *len)
 {
-	return accepted(GRT_PARKING(int, await_connection(fd), GRT_BLOCKING(int, true, REAL(accept)(fd, addr.__sockaddr__, len))),
-	                0);
+	return accepted(
+		GRT_PARKING(int, await_connection(fd), GRT_BLOCKING(int, true, REAL(accept)(fd, addr.__sockaddr__, len))), 0);
 }
 
 GRT_EXPORT int accept4(int fd, __SOCKADDR_ARG addr, socklen_t *len, int flags)
 {
-	return accepted(
-		GRT_PARKING(int, await_connection(fd), GRT_BLOCKING(int, true, REAL(accept4)(fd, addr.__sockaddr__, len, flags))),
-		flags);
+	return accepted(GRT_PARKING(int, await_connection(fd),
+	                            GRT_BLOCKING(int, true, REAL(accept4)(fd, addr.__sockaddr__, len, flags))),
+	                flags);
 }
 
 GRT_EXPORT int connect(int fd, __CONST_SOCKADDR_ARG addr, socklen_t len)

@@ -80,6 +80,7 @@ GRT_ALIAS(__select, select);
 
 GRT_EXPORT int epoll_wait(int epfd, struct epoll_event *events, int max, int timeout)
 {
-	return GRT_PARKING(int, park_epoll(epfd, events, max, timeout),
-	                   GRT_BLOCKING_IF(ms_sleeps(timeout), int, ms_lasts(timeout), REAL(epoll_wait)(epfd, events, max, timeout)));
+	return GRT_PARKING(
+		int, park_epoll(epfd, events, max, timeout),
+		GRT_BLOCKING_IF(ms_sleeps(timeout), int, ms_lasts(timeout), REAL(epoll_wait)(epfd, events, max, timeout)));
 }
