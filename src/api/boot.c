@@ -1,6 +1,8 @@
 #include "api/boot.h"
 #include "elf/deepbind.h"
 #include "elf/module.h"
+#include "io/fd.h"
+#include "io/netpoll.h"
 #include "heap/cache.h"
 #include "observe/callers.h"
 #include "observe/crash.h"
@@ -111,6 +113,7 @@ static void boot(void)
 	default_stack();
 	/* Before there is a second thread: growing a shared descriptor table waits for the kernel's grace period, 15 ms. */
 	grt__os_pagemap_open();
+	grt__netpoll_ready(); /* sysmon keeps a copy; without one tasks wait in the kernel */
 	int r = grt__sysmon_start(&why);
 	if (r != 0) {
 		grt__os_pagemap_forget();
@@ -145,6 +148,7 @@ static int restart_sysmon(void)
 {
 	const char *why;
 	grt__os_pagemap_open();
+	grt__netpoll_ready(); /* sysmon keeps a copy; without one tasks wait in the kernel */
 	return grt__sysmon_start(&why) == 0 ? 0 : -EAGAIN;
 }
 
@@ -202,6 +206,7 @@ void grt__fork_child(void)
 		gp->lockedm = mp;
 	grt__stack_fork_child();
 	grt__futex_reset_in_child();
+	grt__fd_fork_child();
 	grt__tcb_fork_child(gp, mp);
 	grt__task_fork_child(gp);
 	grt__pin_fork_child(mp, gp);

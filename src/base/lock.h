@@ -20,6 +20,8 @@ enum grt_rank {
 	GRT_RANK_NONE,
 	GRT_RANK_DLOPEN,  /* tcb.c: splicing blocks into glibc's list around dlopen */
 	GRT_RANK_BUCKET,  /* sync/futex.c: one bucket of the wait table (two: by address) */
+	GRT_RANK_NETPOLL, /* io/netpoll.c: the instance is being made */
+	GRT_RANK_FD,      /* io/: one descriptor's waiters (two: a closed one's move) */
 	GRT_RANK_TIMERS,  /* sched/timer.c: one P's timers */
 	GRT_RANK_SCHED,   /* sched/: global queue, idle Ps and Ms */
 	GRT_RANK_ALLG,    /* sched/: table of all Gs */

@@ -119,6 +119,7 @@ struct m {
 	struct p *nextp;       /* P handed over while asleep; published by park_word */
 	uint32_t park_word;    /* atomic: kernel futex, 1: notified */
 	uint32_t own_word;     /* atomic: kernel futex, changed when the task of the own P has to be looked at */
+	uint32_t in_poll;      /* atomic: asleep in the poller, or about to be: interrupt it instead (netpoll.h) */
 	uint8_t spinning;      /* counted in sched.nspinning */
 	uint8_t slept; /* since it woke it may be that nobody looks after the timers of idle Ps: pass them on; owner M */
 	uint8_t steal_next; /* sysmon found a stuck runnext: take it; published by park_word */

@@ -3,6 +3,7 @@
 #include "sched/broadcast.h"
 #include "sched/cputime.h"
 #include "sched/maker.h"
+#include "sched/netpoll.h"
 #include "sched/proc.h"
 #include "sched/signal.h"
 #include "sched/stack.h"
@@ -81,7 +82,10 @@ bool grt__acquire_idle_p(struct m *mp)
 void grt__m_wake(struct m *mp)
 {
 	grt_store_seqcst(&mp->park_word, 1);
-	grt__os_futex_wake(&mp->park_word, 1);
+	if (grt_load_seqcst(&mp->in_poll))
+		grt_load_acquire(&grt__netpoll)->interrupt();
+	else
+		grt__os_futex_wake(&mp->park_word, 1);
 }
 
 /* A child of fork that has made no thread: one task, one M, and no sysmon to ring the bell. The task's signals come to the M while
@@ -129,6 +133,10 @@ static void take_handed_p(struct m *mp)
 
 static bool unlink_idle_locked(struct m *mp)
 {
+	if (sched.net_m == mp) {
+		grt_store_relaxed(&sched.net_m, NULL);
+		return true;
+	}
 	for (struct m **pm = &sched.midle; *pm; pm = &(*pm)->sched_next)
 		if (*pm == mp) {
 			*pm = mp->sched_next;
@@ -209,10 +217,15 @@ void grt__m_sleep(struct m *mp)
 	mp->slept = 1;
 	grt__m_set_mask(mp, GRT_MASK_ALL);
 	grt_lock(&sched.lock);
-	mp->sched_next = sched.midle;
-	sched.midle = mp;
-	sched.nmidle++;
-	bool many = sched.nmidle > sched.npidle + 1;
+	bool polls = grt__net_waits() && !without_sysmon() && grt__net_take_seat_locked();
+	if (polls) {
+		grt_store_seqcst(&sched.net_m, mp);
+	} else {
+		mp->sched_next = sched.midle;
+		sched.midle = mp;
+		sched.nmidle++;
+	}
+	bool many = !polls && sched.nmidle > sched.npidle + 1;
 	int64_t deadline = grt__timers_earliest(), overdue = GRT_FOREVER;
 	if (deadline >= sched.promised) {
 		deadline = GRT_FOREVER;
@@ -226,8 +239,11 @@ void grt__m_sleep(struct m *mp)
 	if (overdue != GRT_FOREVER)
 		grt__sysmon_promise(overdue);
 
+	struct gqueue ready = {0};
 	bool notified = deadline == GRT_FOREVER && many && wait_note(mp, grt__nanotime() + LINGER_NS);
-	if (!notified) {
+	if (polls) {
+		notified = grt__net_sleep(mp, &ready, deadline);
+	} else if (!notified) {
 		if (deadline == GRT_FOREVER && many)
 			end_if_spare(mp);
 		notified = wait_note(mp, deadline);
@@ -243,20 +259,27 @@ void grt__m_sleep(struct m *mp)
 		if (leave_idle_list(mp, &pp)) {
 			if (pp)
 				grt__p_bind(mp, pp);
-			else
+			else if (deadline != GRT_FOREVER)
 				grt__sysmon_promise(deadline); /* every P is busy: sysmon preempts for timers */
+			grt__net_inject(mp, &ready);
 			return;
 		}
 		wait_note(mp, GRT_FOREVER); /* somebody chose this M in between: its note is on the way */
 	}
 	take_handed_p(mp);
+	grt__net_inject(mp, &ready);
 }
 
 static void start_m(struct p *pp, bool spinning, bool steal_next)
 {
 	grt_lock(&sched.lock);
 	struct m *mp = sched.midle;
-	if (!mp) {
+	if (mp) {
+		sched.midle = mp->sched_next;
+		sched.nmidle--;
+	} else if ((mp = sched.net_m)) {
+		grt_store_relaxed(&sched.net_m, NULL);
+	} else {
 		/* No M to be had: the new one takes an idle P itself. */
 		grt__p_put_idle_locked(pp);
 		grt_unlock(&sched.lock);
@@ -265,8 +288,6 @@ static void start_m(struct p *pp, bool spinning, bool steal_next)
 		grt__maker_ask();
 		return;
 	}
-	sched.midle = mp->sched_next;
-	sched.nmidle--;
 	grt_unlock(&sched.lock);
 	mp->spinning = spinning;
 	mp->steal_next = steal_next;
@@ -756,6 +777,8 @@ void grt__m_fork_child(struct m *mp)
 	sched.midle = NULL;
 	sched.mdead = NULL;
 	sched.nmidle = 0;
+	sched.net_m = NULL;
+	sched.net_waiters = sched.net_busy = sched.net_sleepers = 0;
 	sched.globq = sched.urgq = (struct gqueue){0};
 	sched.globq_size = sched.urgq_size = 0;
 	sched.pidle = NULL;

@@ -20,7 +20,7 @@ bool grt__maker_make(void)
 		grt_store_seqcst(&sched.m_starting, 0);
 		return true;
 	}
-	if (grt_load_relaxed(&sched.nmidle)) {
+	if (grt_load_relaxed(&sched.nmidle) || grt_load_relaxed(&sched.net_m)) {
 		grt_store_seqcst(&sched.m_starting, 0);
 		grt__wake_p(NULL);
 		return true;

@@ -16,6 +16,7 @@ const char *const grt__wait_reason_name[WAIT_LAST] = {
 	[WAIT_FUTEX] = "futex wait",
 	[WAIT_SLEEP] = "sleep",
 	[WAIT_SYSCALL] = "syscall",
+	[WAIT_IO] = "IO wait",
 };
 
 struct parker *grt__parker(void)
@@ -91,17 +92,23 @@ void grt__park_await(struct parker *pk)
 	grt_store_relaxed(&pk->state, PARK_RUNNING);
 }
 
-void grt__wake(struct parker *pk)
+struct g *grt__wake_take(struct parker *pk)
 {
 	struct g *gp = pk->g;
 	uint32_t old = grt_xchg_seqcst(&pk->state, PARK_WOKEN); /* pairs with commit_park and park_foreign */
 	grt_assert(old == PARK_PREPARED || old == PARK_PARKED);
 	if (old != PARK_PARKED)
-		return;
+		return NULL;
+	if (!gp)
+		grt__os_futex_wake(&pk->state, 1);
+	return gp;
+}
+
+void grt__wake(struct parker *pk)
+{
+	struct g *gp = grt__wake_take(pk);
 	if (gp)
 		grt__ready(gp);
-	else
-		grt__os_futex_wake(&pk->state, 1);
 }
 
 /* ---- critical sections, slow paths ---- */

@@ -1,6 +1,7 @@
 #include "sched/proc.h"
 #include "os/os.h"
 #include "sched/cputime.h"
+#include "sched/netpoll.h"
 #include "sched/stack.h"
 
 GRT_TLS struct grt_tls grt__self;
@@ -47,7 +48,12 @@ static void gqueue_append(struct gqueue *q, struct g *first, struct g *last)
 	q->tail = last;
 }
 
-static struct g *gqueue_pop(struct gqueue *q)
+void grt__gqueue_put(struct gqueue *q, struct g *gp)
+{
+	gqueue_append(q, gp, gp);
+}
+
+struct g *grt__gqueue_pop(struct gqueue *q)
 {
 	struct g *gp = q->head;
 	if (!gp)
@@ -82,7 +88,7 @@ void grt__urgq_put(struct g *gp)
 
 static struct g *urgq_pop_locked(void)
 {
-	struct g *gp = gqueue_pop(&sched.urgq);
+	struct g *gp = grt__gqueue_pop(&sched.urgq);
 	if (gp) {
 		grt_store_relaxed(&sched.urgq_size, sched.urgq_size - 1);
 		grt_store_relaxed(&sched.globq_size, sched.globq_size - 1);
@@ -92,7 +98,7 @@ static struct g *urgq_pop_locked(void)
 
 static struct g *globq_pop_locked(void)
 {
-	struct g *gp = gqueue_pop(&sched.globq);
+	struct g *gp = grt__gqueue_pop(&sched.globq);
 	if (!gp)
 		return urgq_pop_locked();
 	grt_store_relaxed(&sched.globq_size, sched.globq_size - 1);
@@ -403,6 +409,9 @@ static struct g *spin_a_little(struct m *mp)
 	do {
 		for (int i = 0; i < 20; i++)
 			grt__cpu_relax();
+		struct g *ready;
+		if (grt__net_waits() && grt__net_look(mp) && (ready = runq_get(mp->p)))
+			return ready;
 		if (!watch_same(&w))
 			watch_start(&w, sched.allp[next_random(mp) % sched.nprocs]);
 		else if (watch_stuck(&w))
@@ -479,6 +488,8 @@ struct g *grt__find_runnable(struct m *mp)
 			continue;
 		}
 		gp = grt__pick_local(mp);
+		if (!gp && grt__net_waits() && grt__net_look(mp))
+			gp = runq_get(mp->p);
 		if (!gp && sched.nallp > 1) {
 			uint32_t busy = sched.nprocs - grt_load_relaxed(&sched.npidle);
 			if (!mp->spinning && 2 * grt_load_relaxed(&sched.nspinning) < busy) {
@@ -493,6 +504,7 @@ struct g *grt__find_runnable(struct m *mp)
 		if (gp) {
 			if (mp->spinning)
 				stop_spinning(mp);
+			grt__net_left();
 			return gp;
 		}
 		go_idle(mp);

@@ -56,13 +56,20 @@ struct grt_sched {
 	uint32_t want_m;     /* atomic: an M is wanted (maker.h) */
 	uint32_t m_starting; /* atomic: an M was made and has not looked for a P yet */
 	uint32_t m_failed;   /* atomic: enum m_failed */
+	uint32_t
+		net_sleepers; /* atomic, sched lock adds: Ms that sleep in the poller, those that were chosen and have not left it too */
+	struct m *net_m; /* atomic, sched lock writes: asleep in the poller, and in no list (netpoll.h) */
 
 	GRT_ALIGNED(GRT_CACHE_LINE) uint32_t nspinning; /* atomic */
 	uint32_t sysmon_asleep;                         /* atomic */
 	uint64_t
 		coarse; /* atomic: cycle counter, a slice old at most while anything runs; written by sysmon and by Ms that wake */
-	int64_t promised;  /* atomic: somebody looks at timers by then */
-	uint32_t nretaken; /* atomic: Ms whose P sysmon took while in user code */
+	uint32_t net_waiters; /* atomic: tasks that wait for descriptors */
+	uint32_t net_busy;    /* atomic: somebody looks what is ready */
+	uint32_t net_seat;    /* atomic: sysmon: the next M that goes idle shall sleep in the poller */
+	int64_t net_looked;   /* atomic: when that was last */
+	int64_t promised;     /* atomic: somebody looks at timers by then */
+	uint32_t nretaken;    /* atomic: Ms whose P sysmon took while in user code */
 
 	GRT_ALIGNED(GRT_CACHE_LINE) uint64_t next_id; /* atomic: goid - 1, handed to Ps in batches */
 	uint32_t main_exited;                         /* atomic: main called pthread_exit; the last task ends the process */
@@ -87,6 +94,9 @@ void grt__runq_put(struct p *pp, struct g *gp, bool next);
 bool grt__runq_empty(const struct p *pp);
 uint32_t grt__runq_size(const struct p *pp);
 void grt__globq_put(struct g *gp);
+/* Whoever has the queue. */
+void grt__gqueue_put(struct gqueue *q, struct g *gp);
+struct g *grt__gqueue_pop(struct gqueue *q);
 void grt__urgq_put(struct g *gp);
 struct g *grt__globq_get_locked(struct p *pp, uint32_t max);
 /* Something waits on any queue, or a timer is due. */

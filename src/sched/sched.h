@@ -74,6 +74,7 @@ enum grt_wait {
 	WAIT_FUTEX,
 	WAIT_SLEEP,
 	WAIT_SYSCALL,
+	WAIT_IO,
 	WAIT_LAST
 };
 extern const char *const grt__wait_reason_name[WAIT_LAST];
@@ -182,6 +183,9 @@ void grt__park_await(struct parker *pk);
 /* Any thread, any context, locks up to BUCKET and TIMERS held. Makes the owner runnable. Exactly one wake per prepare. */
 void grt__wake(struct parker *pk);
 
+/* The same, but a task that has to be made runnable is returned instead, for its caller to do; else NULL. */
+struct g *grt__wake_take(struct parker *pk);
+
 /* Any thread. Puts a G that is not on any queue and not running onto a run queue and wakes an M if that pays. */
 void grt__ready(struct g *gp);
 /* In a handler of ours, everything blocked and crit set by hand: whatever P there is, it is not asked for. */
@@ -261,5 +265,7 @@ int64_t grt__nanotime(void);
 
 int grt__gomaxprocs(int n); /* n <= 0 only reads. Task. Returns the value before. */
 int grt__num_tasks(void);
+/* The calling task is the only one. */
+bool grt__task_alone(void);
 
 #endif

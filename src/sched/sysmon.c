@@ -13,6 +13,7 @@
 #include "sched/broadcast.h"
 #include "sched/clock.h"
 #include "sched/maker.h"
+#include "sched/netpoll.h"
 #include "sched/proc.h"
 #include "sched/tidy.h"
 #include "sched/signal.h"
@@ -35,6 +36,9 @@ enum {
 	URGENT_LOOK_NS = 500000,
 	SYSMON_STACK = 128 << 10
 };
+/* Rounds without a change before sysmon goes to sleep, if tasks wait for descriptors: up to 5 ms, so that it need not be woken for each
+ * of several events a second. */
+enum { NET_QUIET = 8 };
 enum { M_RETRY_NS = 100000000, NO_BELL_NS = 20000000 };
 
 void (*grt__schedtrace_hook)(int64_t now);
@@ -236,12 +240,17 @@ static long wait_without_ppoll(struct pollfd *fds, long n, int64_t deadline, uin
 	return grt__sys3(SYS_poll, fds, n, 0);
 }
 
-static void wait_until(int64_t deadline)
+static bool net_rang; /* the poller's descriptor ended the last sleep */
+
+/* net_fd: the poller's, if it has to be watched too, or -1. */
+static void wait_until(int64_t deadline, int net_fd)
 {
 	uint64_t mask = ~(1ull << (GRT_SIGRT - 1) | grt__signal_urgent_bit()), all = ~0ull;
 	struct timespec ts, *tsp = NULL;
 	/* negative ones are left out */
-	struct pollfd fds[] = {{.fd = grt__signal_bell_fd(), .events = POLLIN}, {.fd = grt__clock_fd(), .events = POLLIN}};
+	struct pollfd fds[] = {{.fd = grt__signal_bell_fd(), .events = POLLIN},
+	                       {.fd = grt__clock_fd(), .events = POLLIN},
+	                       {.fd = net_fd, .events = POLLIN}};
 	grt__signal_bell_refresh();
 	bool no_bell = fds[0].fd < 0; /* no descriptor to be had: look for signals from time to time */
 	if (no_bell && deadline == GRT_FOREVER)
@@ -268,6 +277,7 @@ static void wait_until(int64_t deadline)
 		grt__signal_bell(fds[0].revents);
 	if (fds[1].revents)
 		grt__clock_event(fds[1].revents);
+	net_rang = fds[2].revents;
 }
 
 static bool anything_moved(void)
@@ -305,7 +315,7 @@ static void sleep_deep(void)
 	int64_t tidy = grt__tidy_due(now);
 	if (tidy < promise)
 		promise = tidy;
-	wait_until(promise < grt__schedtrace_next ? promise : grt__schedtrace_next);
+	wait_until(promise < grt__schedtrace_next ? promise : grt__schedtrace_next, grt__net_sysmon_fd());
 	grt_store_seqcst(&sched.sysmon_asleep, 0);
 }
 
@@ -363,7 +373,7 @@ static void loop(void)
 	int64_t pause = FIRST_LOOK_NS;
 	unsigned quiet = 0;
 	for (;;) {
-		if (quiet >= 2) {
+		if (quiet >= (grt__net_waits() ? NET_QUIET : 2)) {
 			sleep_deep();
 			quiet = 0;
 			pause = FIRST_LOOK_NS;
@@ -375,6 +385,8 @@ static void loop(void)
 		if (grt_unlikely(m_is_for_us()))
 			make_m(now);
 		keep_promise(now);
+		grt__net_look_sysmon(now, net_rang);
+		net_rang = false;
 		grt__tidy(now);
 		bool moved = anything_moved() | grt__signal_try_again();
 		bool waits = work_or_timer_waits(now), acted = waits && rouse(now);
@@ -396,7 +408,7 @@ static void loop(void)
 			pause = PREEMPT_AGAIN_NS / 2 + (int64_t)(grt__cycles() % PREEMPT_AGAIN_NS);
 			quiet = 0;
 		}
-		wait_until(now + (urgent && pause > URGENT_LOOK_NS ? URGENT_LOOK_NS : pause));
+		wait_until(now + (urgent && pause > URGENT_LOOK_NS ? URGENT_LOOK_NS : pause), -1);
 		if (!acted && pause < LAST_LOOK_NS)
 			pause = pause * 2 < LAST_LOOK_NS ? pause * 2 : LAST_LOOK_NS;
 	}
@@ -457,13 +469,31 @@ static bool files_possible(void)
 	return r >= 0;
 }
 
+/* All of them, but the poller's two (netpoll.h). The first call that closes something gives us the copy. */
+static bool leave_files_of_program(void)
+{
+	int fds[2];
+	unsigned first = 0;
+	grt__net_sysmon_keep(fds);
+	int low = fds[0] < fds[1] ? fds[0] : fds[1], high = fds[0] < fds[1] ? fds[1] : fds[0];
+	if (grt__sys3(SYS_close_range, ~0u, ~0u, CLOSE_RANGE_UNSHARE) < 0)
+		return false;
+	if (low >= 0) {
+		grt__sys3(SYS_close_range, 0, low - 1, 0);
+		grt__sys3(SYS_close_range, low + 1, high - 1, 0);
+		first = (unsigned)high + 1;
+	}
+	grt__sys3(SYS_close_range, first, ~0u, 0);
+	return true;
+}
+
 /* With the maker, which has to have the program's. If there is no room for one thread more than without, all stays as it was. */
 static void take_own_files(void)
 {
 	sched.own_files = false;
 	if (!files_possible() || !grt__maker_start())
 		return;
-	if (!room_for_an_m() || grt__sys3(SYS_close_range, 0, ~0u, CLOSE_RANGE_UNSHARE) < 0) {
+	if (!room_for_an_m() || !leave_files_of_program()) {
 		grt__maker_stop();
 		return;
 	}

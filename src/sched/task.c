@@ -228,6 +228,11 @@ static uint64_t tasks_alive(void)
 	return n;
 }
 
+bool grt__task_alone(void)
+{
+	return tasks_alive() <= 1;
+}
+
 int grt__num_tasks(void)
 {
 	return (int)tasks_alive();

@@ -14,13 +14,13 @@ int __openat64_2(int dir, const char *path, int flags);
 
 GRT_EXPORT ssize_t read(int fd, void *buf, size_t n)
 {
-	return GRT_BLOCKING(ssize_t, false, REAL(read)(fd, buf, n));
+	return GRT_PARKING(ssize_t, grt__io_read(fd, buf, n), GRT_BLOCKING(ssize_t, false, REAL(read)(fd, buf, n)));
 }
 GRT_ALIAS(__read, read);
 
 GRT_EXPORT ssize_t write(int fd, const void *buf, size_t n)
 {
-	return GRT_BLOCKING(ssize_t, false, REAL(write)(fd, buf, n));
+	return GRT_PARKING(ssize_t, grt__io_write(fd, buf, n), GRT_BLOCKING(ssize_t, false, REAL(write)(fd, buf, n)));
 }
 GRT_ALIAS(__write, write);
 
@@ -48,12 +48,14 @@ GRT_ALIAS(__pwrite64, pwrite64);
 
 GRT_EXPORT ssize_t readv(int fd, const struct iovec *iov, int count)
 {
-	return GRT_BLOCKING(ssize_t, false, REAL(readv)(fd, iov, count));
+	return GRT_PARKING(ssize_t, grt__io_readv(fd, iov, count),
+	                   GRT_BLOCKING(ssize_t, false, REAL(readv)(fd, iov, count)));
 }
 
 GRT_EXPORT ssize_t writev(int fd, const struct iovec *iov, int count)
 {
-	return GRT_BLOCKING(ssize_t, false, REAL(writev)(fd, iov, count));
+	return GRT_PARKING(ssize_t, grt__io_writev(fd, iov, count),
+	                   GRT_BLOCKING(ssize_t, false, REAL(writev)(fd, iov, count)));
 }
 
 GRT_EXPORT ssize_t preadv(int fd, const struct iovec *iov, int count, off_t off)
@@ -98,7 +100,9 @@ GRT_EXPORT ssize_t pwritev64v2(int fd, const struct iovec *iov, int count, off64
 
 GRT_EXPORT ssize_t __read_chk(int fd, void *buf, size_t n, size_t size)
 {
-	return GRT_BLOCKING(ssize_t, false, REAL(__read_chk)(fd, buf, n, size));
+	if (n <= size)
+		return read(fd, buf, n);
+	return REAL(__read_chk)(fd, buf, n, size); /* it ends the program */
 }
 
 GRT_EXPORT ssize_t __pread_chk(int fd, void *buf, size_t n, off_t off, size_t size)
@@ -113,15 +117,25 @@ GRT_EXPORT ssize_t __pread64_chk(int fd, void *buf, size_t n, off64_t off, size_
 
 GRT_EXPORT int eventfd_read(int fd, eventfd_t *value)
 {
-	return GRT_BLOCKING(int, false, REAL(eventfd_read)(fd, value));
+	ssize_t r = read(fd, value, sizeof *value);
+	return r == sizeof *value ? 0 : -1;
 }
 
 GRT_EXPORT int eventfd_write(int fd, eventfd_t value)
 {
-	return GRT_BLOCKING(int, false, REAL(eventfd_write)(fd, value));
+	ssize_t r = write(fd, &value, sizeof value);
+	return r == sizeof value ? 0 : -1;
 }
 
 /* ---- open: sleeps on fifos, ttys, leases and slow file systems ---- */
+
+/* The table of descriptors is told. */
+static int opened(int fd, int flags)
+{
+	if (fd >= 0 && !grt_unlikely(grt__self.in_vfork))
+		grt__fd_opened(fd, flags & O_NONBLOCK);
+	return fd;
+}
 
 /* The mode argument, which is there only if the flags say so. */
 #define GRT_OPEN_MODE(flags)                                                                                           \
@@ -139,62 +153,62 @@ GRT_EXPORT int eventfd_write(int fd, eventfd_t value)
 GRT_EXPORT int open(const char *path, int flags, ...)
 {
 	mode_t mode = GRT_OPEN_MODE(flags);
-	return GRT_BLOCKING(int, false, REAL(open)(path, flags, mode));
+	return opened(GRT_BLOCKING(int, false, REAL(open)(path, flags, mode)), flags);
 }
 GRT_ALIAS(__open, open);
 
 GRT_EXPORT int open64(const char *path, int flags, ...)
 {
 	mode_t mode = GRT_OPEN_MODE(flags);
-	return GRT_BLOCKING(int, false, REAL(open64)(path, flags, mode));
+	return opened(GRT_BLOCKING(int, false, REAL(open64)(path, flags, mode)), flags);
 }
 GRT_ALIAS(__open64, open64);
 
 GRT_EXPORT int openat(int dir, const char *path, int flags, ...)
 {
 	mode_t mode = GRT_OPEN_MODE(flags);
-	return GRT_BLOCKING(int, false, REAL(openat)(dir, path, flags, mode));
+	return opened(GRT_BLOCKING(int, false, REAL(openat)(dir, path, flags, mode)), flags);
 }
 
 GRT_EXPORT int openat64(int dir, const char *path, int flags, ...)
 {
 	mode_t mode = GRT_OPEN_MODE(flags);
-	return GRT_BLOCKING(int, false, REAL(openat64)(dir, path, flags, mode));
+	return opened(GRT_BLOCKING(int, false, REAL(openat64)(dir, path, flags, mode)), flags);
 }
 
 GRT_EXPORT int __open_2(const char *path, int flags)
 {
-	return GRT_BLOCKING(int, false, REAL(__open_2)(path, flags));
+	return opened(GRT_BLOCKING(int, false, REAL(__open_2)(path, flags)), flags);
 }
 
 GRT_EXPORT int __open64_2(const char *path, int flags)
 {
-	return GRT_BLOCKING(int, false, REAL(__open64_2)(path, flags));
+	return opened(GRT_BLOCKING(int, false, REAL(__open64_2)(path, flags)), flags);
 }
 
 GRT_EXPORT int __openat_2(int dir, const char *path, int flags)
 {
-	return GRT_BLOCKING(int, false, REAL(__openat_2)(dir, path, flags));
+	return opened(GRT_BLOCKING(int, false, REAL(__openat_2)(dir, path, flags)), flags);
 }
 
 GRT_EXPORT int __openat64_2(int dir, const char *path, int flags)
 {
-	return GRT_BLOCKING(int, false, REAL(__openat64_2)(dir, path, flags));
+	return opened(GRT_BLOCKING(int, false, REAL(__openat64_2)(dir, path, flags)), flags);
 }
 
 GRT_EXPORT int creat(const char *path, mode_t mode)
 {
-	return GRT_BLOCKING(int, false, REAL(creat)(path, mode));
+	return opened(GRT_BLOCKING(int, false, REAL(creat)(path, mode)), 0);
 }
 
 GRT_EXPORT int creat64(const char *path, mode_t mode)
 {
-	return GRT_BLOCKING(int, false, REAL(creat64)(path, mode));
+	return opened(GRT_BLOCKING(int, false, REAL(creat64)(path, mode)), 0);
 }
 
 GRT_EXPORT int open_by_handle_at(int mount_fd, struct file_handle *handle, int flags)
 {
-	return GRT_BLOCKING(int, false, REAL(open_by_handle_at)(mount_fd, handle, flags));
+	return opened(GRT_BLOCKING(int, false, REAL(open_by_handle_at)(mount_fd, handle, flags)), flags);
 }
 
 /* ---- control and locks ---- */
@@ -214,23 +228,38 @@ static inline bool fcntl_sleeps(int cmd)
 	return cmd == F_SETLKW || cmd == F_OFD_SETLKW;
 }
 
+/* The table of descriptors is told what has changed (io/fd.h). */
+static int fcntl_done(int fd, int cmd, void *arg, int r)
+{
+	if (grt_unlikely(grt__self.in_vfork) || r < 0)
+		return r;
+	if (cmd == F_SETFL)
+		grt__fd_set_nonblock(fd, (uintptr_t)arg & O_NONBLOCK);
+	else if (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC)
+		grt__fd_opened(r, false);
+	return r;
+}
+
 GRT_EXPORT int fcntl(int fd, int cmd, ...)
 {
 	void *arg = GRT_CTL_ARG(cmd);
-	return GRT_BLOCKING_IF(fcntl_sleeps(cmd), int, true, REAL(fcntl)(fd, cmd, arg));
+	return fcntl_done(fd, cmd, arg, GRT_BLOCKING_IF(fcntl_sleeps(cmd), int, true, REAL(fcntl)(fd, cmd, arg)));
 }
 GRT_ALIAS(__fcntl, fcntl);
 
 GRT_EXPORT int fcntl64(int fd, int cmd, ...)
 {
 	void *arg = GRT_CTL_ARG(cmd);
-	return GRT_BLOCKING_IF(fcntl_sleeps(cmd), int, true, REAL(fcntl64)(fd, cmd, arg));
+	return fcntl_done(fd, cmd, arg, GRT_BLOCKING_IF(fcntl_sleeps(cmd), int, true, REAL(fcntl64)(fd, cmd, arg)));
 }
 
 GRT_EXPORT int ioctl(int fd, unsigned long request, ...)
 {
 	void *arg = GRT_CTL_ARG(request);
-	return GRT_BLOCKING(int, false, REAL(ioctl)(fd, request, arg));
+	int r = GRT_BLOCKING(int, false, REAL(ioctl)(fd, request, arg));
+	if (r == 0 && request == FIONBIO && !grt__self.in_vfork)
+		grt__fd_set_nonblock(fd, *(const int *)arg != 0);
+	return r;
 }
 
 GRT_EXPORT int flock(int fd, int op)

@@ -5,9 +5,12 @@
 #ifndef GRT_SHIM_SHIM_H
 #define GRT_SHIM_SHIM_H
 
+#include "io/io.h"
+#include "sched/cancel.h"
 #include "sched/sched.h"
 #include "shim/malloc.h"
 #include <errno.h>
+#include <pthread.h>
 
 /*
  * REAL(name) is libc's own function. The table is filled by name at the first use of any entry (also before our
@@ -29,6 +32,21 @@ static inline int grt__shim_errno(int r)
 		return r;
 	errno = -r;
 	return -1;
+}
+
+static inline long grt__shim_errno_long(long r)
+{
+	if (grt_likely(r >= 0))
+		return r;
+	errno = (int)-r;
+	return -1;
+}
+
+/* Outside critical sections: a cancellation that is due takes place. */
+static inline void grt__shim_testcancel(void)
+{
+	if (grt_unlikely(grt__cancel_due()))
+		pthread_testcancel();
 }
 
 /* The other way: what a wrapper returned, as a lower layer says it. */
@@ -68,6 +86,22 @@ static inline long grt__shim_result(long r)
  */
 #define GRT_BLOCKING_IF(cond, type, may_last, call)                                                                    \
 	((cond) || grt_unlikely(grt_load_relaxed(&grt__signalfd_mask)) ? GRT_BLOCKING(type, may_last, call) : (call))
+
+/*
+ * A call that may wait for a descriptor. `parked` is io/'s way (io.h), where the task parks; `plain`, libc's function in a blocking section
+ * or without, is the kernel's. A cancellation point, as libc's is: a request that came before is acted on first.
+ *     GRT_PARKING(ssize_t, grt__io_read(fd, buf, n), GRT_BLOCKING(ssize_t, false, REAL(read)(fd, buf, n)))
+ */
+#define GRT_PARKING(type, parked, plain)                                                                               \
+	({                                                                                                                 \
+		long grt_r = GRT_IO_PLAIN;                                                                                     \
+		if (grt__io_parks()) {                                                                                         \
+			do                                                                                                         \
+				grt__shim_testcancel();                                                                                \
+			while ((grt_r = (parked)) == GRT_IO_CANCEL);                                                               \
+		}                                                                                                              \
+		grt_r == GRT_IO_PLAIN ? (plain) : (type)grt__shim_errno_long(grt_r);                                           \
+	})
 
 /* Exports `other`, libc's second name of the function `name`, as the same wrapper. */
 #define GRT_ALIAS(other, name)                                                                                         \
