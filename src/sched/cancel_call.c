@@ -28,7 +28,7 @@ static const uint8_t cancel_call_rest[] = {
 
 /* What a call that is a cancellation point, and fails at once, leaves below the stack: the return address from that function, the
  * pointer that it was given and stores, somewhere above the number. */
-static void dead_stack(long (*call)(long, long, long, long), uintptr_t *words)
+GRT_NOINLINE static void dead_stack(long (*call)(long, long, long, long), uintptr_t *words)
 {
 	const volatile uintptr_t *frame = __builtin_frame_address(0);
 	call(-1, 0, 0, 0);
@@ -46,12 +46,20 @@ static bool deferred_in_calls(void)
 	return minor >= 41;
 }
 
+static long (*call1)(long, long, long, long), (*call2)(long, long, long, long);
+
+void grt__cancel_call_init(void)
+{
+	if (!deferred_in_calls())
+		return;
+	call1 = dlsym(RTLD_NEXT, "tcdrain");
+	call2 = dlsym(RTLD_NEXT, "sync_file_range");
+}
+
 void grt__cancel_call_find(const char *cancelhandling)
 {
 	uintptr_t one[DEAD_WORDS], two[DEAD_WORDS], near = (uintptr_t)grt__libc.pthread_testcancel;
-	long (*call1)(long, long, long, long) = dlsym(RTLD_NEXT, "tcdrain");
-	long (*call2)(long, long, long, long) = dlsym(RTLD_NEXT, "sync_file_range");
-	if (!deferred_in_calls() || !call1 || !call2)
+	if (!call1 || !call2)
 		return;
 	dead_stack(call1, one);
 	dead_stack(call2, two);

@@ -9,6 +9,8 @@
 
 #include "base/compiler.h"
 
+/* Boot: finds the two calls. On the booting thread: it may have the loader's lock. */
+void grt__cancel_call_init(void);
 /* Boot, on sysmon, which nobody cancels and no signal meets. cancelhandling: of its thread block. */
 void grt__cancel_call_find(const char *cancelhandling);
 /* This libc has such a function, and it was found. */

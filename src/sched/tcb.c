@@ -134,6 +134,7 @@ const char *grt__tcb_boot(void)
 	grt__tcb_tid_offset = off.tid;
 	static_info(&tls_size, &tls_align);
 	grt__tls_images_init(off.tls_offset, tls_size);
+	grt__cancel_call_init();
 	if (tls_align < 64)
 		tls_align = 64;
 	const long *rseq = dlvsym(RTLD_DEFAULT, "__rseq_offset", "GLIBC_2.35");
