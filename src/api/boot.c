@@ -18,6 +18,8 @@
 #include "sched/stack.h"
 #include "sched/task.h"
 #include "sched/tcb.h"
+#include "sched/tls_images.h"
+#include "sync/cond.h"
 #include "sync/futex.h"
 #include "sync/mutex.h"
 #include "sync/once.h"
@@ -95,7 +97,7 @@ static void boot(void)
 	const char *why;
 	grt__os_probe();
 	grt__os_clock_init();
-	if ((why = tool()) || (why = grt__tcb_boot())) {
+	if ((why = tool()) || (why = grt__tcb_boot()) || (why = grt__cond_boot())) {
 		stay_one_to_one(why);
 		return;
 	}
@@ -108,7 +110,7 @@ static void boot(void)
 		return;
 	}
 	int procs = grt__knobs.gomaxprocs ? grt__knobs.gomaxprocs : nprocs_by_default();
-	if (!grt__proc_init(procs < MAX_PROCS ? procs : MAX_PROCS) || !grt__tcb_images_refresh() || !grt__m_boot_prepare())
+	if (!grt__proc_init(procs < MAX_PROCS ? procs : MAX_PROCS) || !grt__tls_images_refresh() || !grt__m_boot_prepare())
 		return;
 	default_stack();
 	/* Before there is a second thread: growing a shared descriptor table waits for the kernel's grace period, 15 ms. */

@@ -69,16 +69,20 @@ static inline void grt__sigframe_end_call(void *vuc)
 	}
 }
 
-/* The call was ended with EINTR, but no handler of the program's ran: again, if its number is known from the instruction before
- * (`b8 imm32`: mov $nr, %eax; `31 c0`: xor %eax, %eax, which is read). */
-static inline void grt__sigframe_redo_call(void *vuc)
+/* The call was ended with EINTR, but no handler of the program's ran: again, if its number is known: given, or from the instruction before
+ * (`b8 imm32`: mov $nr, %eax; `31 c0`: xor %eax, %eax, which is read; `48 8b 44 24 imm8`: mov imm(%rsp), %rax). */
+static inline void grt__sigframe_redo_call(void *vuc, long number)
 {
 	greg_t *r = ((ucontext_t *)vuc)->uc_mcontext.gregs;
 	const unsigned char *pc = (const unsigned char *)r[REG_RIP];
 	if (r[REG_RAX] != -4 || pc[-2] != 0x0f || pc[-1] != 0x05)
 		return;
-	if (pc[-7] == 0xb8)
+	if (number >= 0)
+		r[REG_RAX] = number;
+	else if (pc[-7] == 0xb8)
 		r[REG_RAX] = pc[-6] | pc[-5] << 8 | pc[-4] << 16 | pc[-3] << 24;
+	else if (pc[-7] == 0x48 && pc[-6] == 0x8b && pc[-5] == 0x44 && pc[-4] == 0x24)
+		r[REG_RAX] = *(greg_t *)(r[REG_RSP] + pc[-3]);
 	else if (pc[-4] == 0x31 && pc[-3] == 0xc0)
 		r[REG_RAX] = 0;
 	else

@@ -9,6 +9,7 @@ void grt__cancel_prepare(void)
 	if (grt_load_acquire(&grt__cancel_used))
 		return;
 	grt__tcb_cancel_prepare();
+	grt__cancel_call_complain();
 	grt_store_release(&grt__cancel_used, 1);
 }
 
@@ -23,5 +24,5 @@ void grt__cancel(struct g *gp)
 		return;
 	enum tcb_cancel how = grt__tcb_cancel_request(gp);
 	if (how != TCB_CANCEL_LATER)
-		grt__signal_prod(gp, how == TCB_CANCEL_ASYNC);
+		grt__signal_prod(gp, how == TCB_CANCEL_ASYNC || grt__cancel_call_known());
 }

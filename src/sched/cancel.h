@@ -2,12 +2,13 @@
  * Cancellation.
  *
  * A task has a real thread block, so everything that acts on a cancellation is libc's own and runs natively: the state and type,
- * pthread_testcancel, cleanup handlers, unwinding, and the cancellation points that are system calls (libc makes the
- * type asynchronous around each, and looks when it does). What is ours is the request, and the waits that libc does not see.
+ * pthread_testcancel, cleanup handlers, unwinding, and the cancellation points that are system calls (until glibc 2.40 it makes the
+ * type asynchronous around each, and looks when it does; since 2.41 it looks, and a signal between the look and the end of the call
+ * acts: cancel_call.h). What is ours is the request, and the waits that libc does not see.
  *
  *   request    pthread_cancel sets the bits in the target's block, as libc's does. Disabled, or the target is ending: no more is done, it
  *              looks by itself when that changes. Deferred: a parked target is interrupted, a running one is left alone: it looks
- *              before it parks. Asynchronous (also: inside a system call of libc's): its M gets the runtime's signal. Libc's
+ *              before it parks. Asynchronous, or inside a system call of libc's: its M gets the runtime's signal. Libc's
  *              own signal 32 is never sent to a task: it would cancel whoever runs on that kernel thread by then.
  *   waits      Condition variables, semaphores, joins and sleeps look once more inside the critical section, right before they park
  *              (a request after that sets sigpending, which no one clears there), and after each interruption. They
@@ -30,6 +31,7 @@
 #ifndef GRT_SCHED_CANCEL_H
 #define GRT_SCHED_CANCEL_H
 
+#include "sched/cancel_call.h"
 #include "sched/tcb.h"
 
 /* Atomic: pthread_cancel was called in this process. */
@@ -45,6 +47,13 @@ GRT_ALWAYS_INLINE bool grt__cancel_due(void)
 GRT_ALWAYS_INLINE bool grt__cancel_due_async(void)
 {
 	return grt_unlikely(grt_load_relaxed(&grt__cancel_used)) && grt__tcb_cancel_due(true);
+}
+
+/* The same, or the task was interrupted at pc, in a call of libc's that is to end. */
+GRT_ALWAYS_INLINE bool grt__cancel_due_at(uintptr_t pc)
+{
+	return grt_unlikely(grt_load_relaxed(&grt__cancel_used)) &&
+	       (grt__tcb_cancel_due(true) || (grt__cancel_call_at(pc) && grt__tcb_cancel_due(false)));
 }
 
 /* Task, outside critical sections, a cancellation is due: begins to unwind. Returns only if it is no longer due. */

@@ -187,6 +187,9 @@ struct p {
 	uint32_t nfree_g;           /* in free_g; owner M */
 	uint64_t id_next, id_end;   /* goids reserved for this P; owner M */
 	uint64_t started, finished; /* tasks; owner M writes, others sum */
+	uint32_t births_tick;       /* task.c, "many births": schedtick when nbirths began; owner M, as the next three */
+	uint32_t nbirths;
+	uint64_t births_since, births_finished; /* the last look: cycle counter, and finished then */
 
 	/* sysmon's own notes */
 	uint32_t seen_schedtick, seen_syscalltick;

@@ -116,7 +116,8 @@ static const struct grt_ctx_last *resume(void *arg)
 	uc->uc_stack = (stack_t){.ss_sp = mp->gsignal, .ss_size = mp->gsignal_size};
 	if (grt_unlikely(grt_load_seqcst(&gp->sigpending)))
 		grt__signal_flush_queue(mp, gp, grt__uc_mask(uc));
-	if (grt_unlikely(grt__cancel_due_async())) /* the signal that acts on it comes with the first instruction */
+	if (grt_unlikely(
+			grt__cancel_due_at(grt__uc_pc(uc)))) /* the signal that acts on it comes with the first instruction */
 		grt__preempt_kick(mp);
 	/* What it was about to look at stays: signals put off, with everything blocked until it does. */
 	grt__self.attention &= (uint8_t)~ATTN_PREEMPT;
@@ -211,14 +212,14 @@ static bool any_handled(uint64_t set)
 void grt__signal_redo_call(const struct g *gp, void *uc)
 {
 	uint64_t pending = 0;
-	if (gp->suspended)
+	if (gp->suspended || grt__cancel_due()) /* libc acts on the request when the call has ended */
 		return;
 	/* It is still where a handler returned to: that one ended the call. */
 	if (gp->ended_pc == grt__uc_pc(uc) && gp->ended_sp == grt__uc_sp(uc) && gp->ended_calls == gp->syscalls)
 		return;
 	grt__sys2(SYS_rt_sigpending, &pending, sizeof pending);
 	if (!any_handled(pending & ~grt__uc_mask(uc)))
-		grt__sigframe_redo_call(uc);
+		grt__sigframe_redo_call(uc, grt__cancel_call_number(grt__uc_pc(uc), grt__uc_sp(uc)));
 }
 
 /*
@@ -264,7 +265,7 @@ void grt__preempt_signal(int sig, siginfo_t *info, void *uc)
 	gp->suspend_kick = 1;
 	enum grt_flushed sent = pending ? grt__signal_flush_queue(mp, gp, grt__uc_mask(uc)) : FLUSHED_NOTHING;
 	/* A handler first: it may move the task, and the beginning of it asks again for the cancellation. */
-	if (grt_unlikely(grt__cancel_due_async()) && !grt__self.in_vfork && sent == FLUSHED_NOTHING) {
+	if (grt_unlikely(grt__cancel_due_at(grt__uc_pc(uc))) && !grt__self.in_vfork && sent == FLUSHED_NOTHING) {
 		grt_barrier();
 		grt__self.crit = 0;
 		grt__signal_cancel(info, uc);

@@ -217,6 +217,9 @@ static void run_handler(int sig, siginfo_t *info, ucontext_t *uc, void (*handler
 		grt__signal_bell_all();
 	grt__signal_look_again(gp); /* what came while the handler had it blocked */
 	kick_again(mp);
+	if (grt_unlikely(
+			grt__cancel_due_at(grt__uc_pc(uc)))) /* asked for while the handler ran: met with the next instruction */
+		grt__preempt_kick(mp);
 	set_altstack(gp, &uc->uc_stack,
 	             (uintptr_t)uc); /* what the handler did to it ends with the handler, as sigreturn has it */
 	uc->uc_stack = (stack_t){.ss_sp = mp->gsignal, .ss_size = mp->gsignal_size};

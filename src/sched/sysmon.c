@@ -87,15 +87,16 @@ static struct m *m_by_id(uint32_t id)
 	return NULL;
 }
 
-/* The M of this word has been in the same place since the last look: asleep in a call that nobody announced? */
-static bool asleep_in_user_code(struct m *mp)
+/* The M has been in the same place since the last look: asleep in a call that nobody announced; or it was asked to make room, and the
+ * kernel, or the hypervisor below it, lets others run on its CPU: then another M may get a CPU sooner. */
+static bool gone_in_user_code(const struct p *pp, struct m *mp)
 {
 	int64_t cpu = grt__os_thread_cputime(mp->tid);
 	if (cpu != mp->seen_cpu) {
 		mp->seen_cpu = cpu;
 		return false;
 	}
-	return grt__os_thread_asleep(mp->tid);
+	return (pp->preempt_tries >= 2 && grt_load_relaxed(&mp->preempt)) || grt__os_thread_asleep(mp->tid);
 }
 
 /* HACKING.md, "Retaking": steps 3 to 6. True if the P is ours now. */
@@ -172,7 +173,7 @@ static bool look_at_p(struct p *pp, int64_t now, bool waits, int64_t slice)
 	struct m *mp = m_by_id(P_MID(word));
 	if (!mp || !mp->curg)
 		return false;
-	if (asleep_in_user_code(mp)) {
+	if (gone_in_user_code(pp, mp)) {
 		if (!retake_running(pp, mp, word))
 			return false;
 		grt__handoff_p(pp);

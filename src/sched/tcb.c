@@ -1,12 +1,15 @@
 #include "sched/tcb.h"
 #include "elf/deepbind.h"
 #include "os/os.h"
+#include "sched/cancel_call.h"
 #include "sched/proc.h"
 #include "sched/stack.h"
+#include "sched/tls_images.h"
 #include <dlfcn.h>
 #include <errno.h>
 #include <link.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 struct grt_libc grt__libc;
 uint32_t grt__tcb_tid_offset;
@@ -25,7 +28,10 @@ static struct {
 	uint32_t first_block; /* key data of the first 32 keys */
 	uint32_t specific_used, user_stack;
 	uint32_t joinid, result;
-	uint32_t stackblock; /* found by grt__tcb_prove; size, guardsize, reported_guardsize follow */
+	/* found by grt__tcb_prove: */
+	uint32_t stackblock; /* size, guardsize, reported_guardsize follow */
+	uint8_t user_value;  /* of user_stack, on a stack that libc did not make */
+	uint8_t alive;       /* joinid of a thread that lives and was not detached */
 	uint32_t tls_offset; /* db: in struct link_map */
 	uint32_t stack_user; /* in _rtld_global: list of pthreads on user-supplied stacks */
 	uint32_t stack_used; /* and of the others */
@@ -42,7 +48,7 @@ static char *rtld_global;
 
 /* In cancelhandling; the same in all versions (as pthread_setcancelstate and -type return them). */
 enum { CANCEL_DISABLED = 1, CANCEL_ASYNC = 2 };
-enum { KEYS_PER_BLOCK = 32, DESTRUCTOR_ROUNDS = 4, TLS_IMAGES = 256, MOST_PTHREAD = 4096 };
+enum { KEYS_PER_BLOCK = 32, DESTRUCTOR_ROUNDS = 4, MOST_PTHREAD = 4096 };
 
 struct key_data {
 	uintptr_t seq;
@@ -53,18 +59,6 @@ static struct key {
 	uintptr_t seq;
 	void (*destructor)(void *);
 } * keys;
-
-/* Initial images of static TLS, to give pooled blocks a new life. */
-struct tls_image {
-	uintptr_t below; /* distance of the segment's start below the thread pointer */
-	const void *image;
-	uint32_t filesz, memsz;
-};
-static struct image_set {
-	uint32_t n;
-	struct tls_image image[TLS_IMAGES];
-} * image_set;            /* atomic: immutable once published */
-static bool images_stale; /* atomic: no memory for those of the libraries that came since */
 
 static void *libc_symbol(const char *name)
 {
@@ -103,7 +97,6 @@ static const char *find_offsets(void)
 	off.cleanup_jmp_buf = off.cancelhandling - 8;
 	off.first_block = off.cancelhandling + 8;
 	off.specific_used = off.specific + KEYS_PER_BLOCK * sizeof(void *);
-	off.user_stack = off.report_events + 1;
 	off.joinid = off.start_routine - 24;
 	off.result = off.start_routine - 16;
 	if (off.first_block + KEYS_PER_BLOCK * sizeof(struct key_data) != off.specific ||
@@ -141,6 +134,8 @@ const char *grt__tcb_boot(void)
 		return why;
 	grt__tcb_tid_offset = off.tid;
 	static_info(&tls_size, &tls_align);
+	grt__tls_images_init(off.tls_offset, tls_size);
+	grt__cancel_call_init();
 	if (tls_align < 64)
 		tls_align = 64;
 	const long *rseq = dlvsym(RTLD_DEFAULT, "__rseq_offset", "GLIBC_2.35");
@@ -152,6 +147,29 @@ const char *grt__tcb_boot(void)
 	    FIELD(self, void *, robust_prev) != &FIELD(self, void *, robust_head))
 		return "struct pthread of main is not as expected";
 	return NULL;
+}
+
+/* A bool, or since glibc 2.42 an enum of how the stack came to be, whose third value is "by the caller". */
+static bool find_user_stack(const char *self)
+{
+	enum { BOOL_TRUE = 1, ALLOCATE_GUARD_USER = 2 };
+	uint32_t mode = (off.report_events + 4) & ~3u;
+	off.user_stack = off.report_events + 1;
+	off.user_value = BOOL_TRUE;
+	if (FIELD(self, char, user_stack) == BOOL_TRUE)
+		return true;
+	off.user_stack = mode;
+	off.user_value = ALLOCATE_GUARD_USER;
+	return FIELD(self, uint32_t, user_stack) == ALLOCATE_GUARD_USER;
+}
+
+/* A pointer, to itself if it is detached, else NULL; since glibc 2.43 a state: ended, ending, joinable, detached. sysmon is detached. */
+static bool find_alive(char *self)
+{
+	enum { STATE_JOINABLE = 2, STATE_DETACHED = 3 };
+	uint64_t v = FIELD(self, uint64_t, joinid);
+	off.alive = v == STATE_DETACHED ? STATE_JOINABLE : 0;
+	return v == STATE_DETACHED || v == (uintptr_t)self;
 }
 
 const char *grt__tcb_prove(void *stack_lo, size_t stack_size, void *start_routine)
@@ -175,14 +193,17 @@ const char *grt__tcb_prove(void *stack_lo, size_t stack_size, void *start_routin
 		return "cleanup_jmp_buf is not where expected";
 	if (FIELD(self, void *, start_routine) != start_routine || FIELD(self, void *, result))
 		return "start_routine is not where expected";
-	if (FIELD(self, char, user_stack) != 1 || FIELD(self, void *, specific) != &FIELD(self, char, first_block))
+	if (!find_user_stack(self) || FIELD(self, void *, specific) != &FIELD(self, char, first_block))
 		return "user_stack or specific is not where expected";
+	if (!find_alive(self))
+		return "joinid is not where expected";
 	unsigned found = 0;
 	for (uint32_t o = off.start_routine; o + 32 <= off.size; o += 8)
 		if (*(uintptr_t *)(self + o) == lo && *(size_t *)(self + o + 8) == stack_size) {
 			off.stackblock = o;
 			found++;
 		}
+	grt__cancel_call_find(&FIELD(self, char, cancelhandling));
 	return found == 1 ? NULL : "stackblock was not found";
 }
 
@@ -219,107 +240,6 @@ void grt__tcb_set_stack(struct g *gp)
 }
 
 /* ---- static TLS of libraries loaded later ---- */
-
-static const char *libc_name; /* its file, as the loader calls it */
-
-/* How far below the thread pointer a module's TLS lies; 0: not in static TLS but in the DTV. dlpi_tls_data would say it only for a thread
- * whose DTV has met the module. */
-static uintptr_t static_tls_offset(const struct link_map *lm)
-{
-	uintptr_t offset = *(const uintptr_t *)((const char *)lm + off.tls_offset);
-	return (intptr_t)offset > 0 && offset <= tls_size ? offset : 0;
-}
-
-static void add_image(struct image_set *set, const struct link_map *lm, const ElfW(Phdr) * ph, int n)
-{
-	uintptr_t below = static_tls_offset(lm);
-	char *here = (char *)grt__thread_pointer() - below;
-	for (; below && n > 0; n--, ph++) {
-		if (ph->p_type != PT_TLS || set->n == TLS_IMAGES)
-			continue;
-		/* libc's own segment holds errno and the caches that outlive a task; so does that of a libc in another namespace. */
-		if ((uintptr_t)&errno - (uintptr_t)here < ph->p_memsz)
-			libc_name = lm->l_name;
-		else if (!libc_name || strcmp(lm->l_name, libc_name) != 0)
-			set->image[set->n++] = (struct tls_image){below, (const void *)(lm->l_addr + ph->p_vaddr),
-			                                          (uint32_t)ph->p_filesz, (uint32_t)ph->p_memsz};
-	}
-}
-
-/* The program's namespace. Under the loader's lock, as the next. */
-static int add_module(struct dl_phdr_info *info, size_t size, void *arg)
-{
-	(void)size;
-	for (const struct link_map *lm = _r_debug.r_map; lm && info->dlpi_tls_modid; lm = lm->l_next)
-		if (lm->l_addr == info->dlpi_addr) {
-			add_image(arg, lm, info->dlpi_phdr, info->dlpi_phnum);
-			break;
-		}
-	return 0;
-}
-
-/* Those of dlmopen, which dl_iterate_phdr leaves out. Their modules are libraries: the program headers are where the file header says. */
-static int add_namespaces(struct dl_phdr_info *info, size_t size, void *arg)
-{
-	(void)info;
-	(void)size;
-#if __GLIBC_PREREQ(2, 35)
-	const struct r_debug_extended *ns = (const struct r_debug_extended *)&_r_debug;
-	while (ns->base.r_version >= 2 && (ns = ns->r_next))
-		for (const struct link_map *lm = ns->base.r_map; lm; lm = lm->l_next) {
-			const ElfW(Ehdr) *eh = (const ElfW(Ehdr) *)lm->l_addr;
-			if (static_tls_offset(lm))
-				add_image(arg, lm, (const ElfW(Phdr) *)((const char *)eh + eh->e_phoff), eh->e_phnum);
-		}
-#endif
-	return 1;
-}
-
-static int has_exec_stack(struct dl_phdr_info *info, size_t size, void *arg)
-{
-	(void)size;
-	for (int i = 0; i < info->dlpi_phnum; i++)
-		if (info->dlpi_phdr[i].p_type == PT_GNU_STACK && (info->dlpi_phdr[i].p_flags & PF_X))
-			*(bool *)arg = true;
-	return 0;
-}
-
-/* Written by one refresh at a time, into the set that no reader has been given. */
-static struct grt_lock images_lock = GRT_LOCK_INIT(GRT_RANK_DLOPEN);
-
-static bool take_images(void)
-{
-	struct image_set *set = grt__os_alloc(sizeof(struct image_set));
-	grt_store_seqcst(&images_stale, !set);
-	if (!set)
-		return grt_load_relaxed(&image_set) != NULL;
-	dl_iterate_phdr(add_module, set);
-	dl_iterate_phdr(add_namespaces, set);
-	bool task = grt__self.g != NULL;
-	if (task) /* no handler of the program may run, wait or jump away while the lock is held */
-		grt__enter();
-	grt_lock(&images_lock);
-	struct image_set *old = image_set;
-	if (!old || old->n != set->n || memcmp(old->image, set->image, set->n * sizeof set->image[0]) != 0)
-		grt_store_release(&image_set, set); /* the old one stays: a task being made may read it */
-	else
-		grt__os_free(set, sizeof *set);
-	grt_unlock(&images_lock);
-	if (task)
-		grt__leave();
-	return true;
-}
-
-bool grt__tcb_images_refresh(void)
-{
-	bool exec = false;
-	if (!take_images())
-		return false;
-	dl_iterate_phdr(has_exec_stack, &exec);
-	if (exec)
-		grt__stack_make_executable();
-	return true;
-}
 
 /* glibc's lock around its lists of threads: 0 free, 1 held, 2 held with waiters in the kernel. */
 static uint32_t *list_lock(void)
@@ -383,7 +303,7 @@ void grt__dlopen_enter(void)
 void grt__dlopen_leave(void)
 {
 	bool task = grt__self.g != NULL;
-	grt__tcb_images_refresh();
+	grt__tls_images_refresh();
 	if (task)
 		grt__enter();
 	list_lock_take(task);
@@ -409,7 +329,7 @@ void grt__tcb_libc_threads(void (*fn)(int tid, void *arg), void *arg)
 /* A block renewed while a dlopen is under way: the library's image is not among ours yet, glibc's own list has it. */
 static void catch_up(struct g *gp)
 {
-	if (grt_unlikely(grt_load_seqcst(&dlopen_depth) != 0) || grt_unlikely(grt_load_relaxed(&images_stale)))
+	if (grt_unlikely(grt_load_seqcst(&dlopen_depth) != 0) || grt_unlikely(grt__tls_images_stale()))
 		dl_allocate_tls_init(gp->tcb, true);
 }
 
@@ -487,7 +407,7 @@ static void set_life(struct g *gp)
 	FIELD(tcb, void *, cleanup) = NULL;
 	FIELD(tcb, void *, cleanup_jmp_buf) = NULL;
 	FIELD(tcb, uint64_t, cancelhandling) = 0; /* and flags */
-	FIELD(tcb, void *, joinid) = NULL;
+	FIELD(tcb, uint64_t, joinid) = off.alive;
 	FIELD(tcb, void *, result) = NULL;
 
 	struct grt_tls *tls = gp->tls;
@@ -510,7 +430,7 @@ static void set_fields(struct g *gp)
 	robust[2] = NULL;
 	FIELD(tcb, void *, robust_prev) = robust;
 	FIELD(tcb, void *, specific) = &FIELD(tcb, char, first_block);
-	FIELD(tcb, char, user_stack) = 1;
+	FIELD(tcb, uint8_t, user_stack) = off.user_value;
 	if (rseq_offset)
 		*(int *)(tcb + rseq_offset + 4) = -2; /* cpu_id: registration failed */
 	gp->tls = (struct grt_tls *)(tcb + ((char *)&grt__self - (char *)grt__thread_pointer()));
@@ -538,19 +458,6 @@ int grt__tcb_make(struct g *gp)
 	return 0;
 }
 
-/* Static TLS as each module has it at a thread's birth. */
-static void copy_images(char *tcb)
-{
-	const struct image_set *set = grt_load_acquire(&image_set);
-	for (uint32_t i = 0; i < set->n; i++) {
-		const struct tls_image *im = &set->image[i];
-		char *dst = tcb - im->below;
-		memcpy(dst, im->image, im->filesz);
-		if (im->memsz > im->filesz)
-			memset(dst + im->filesz, 0, im->memsz - im->filesz);
-	}
-}
-
 /*
  * Not _dl_allocate_tls_init: it takes the loader's lock for TLS. Its holder may be in a handler of the program that interrupted the loader
  * there, and wait for somebody who has no M to run on.
@@ -561,13 +468,13 @@ void grt__tcb_make_bare(struct g *gp, void *dtv, size_t bytes)
 	*(size_t *)dtv = bytes / 16 - 2; /* dtv[-1].counter; large enough, so that libc never reallocates it */
 	*(void **)(tcb + 8) = (char *)dtv + 16;
 	prepare_header(tcb);
-	copy_images(tcb);
+	grt__tls_images_copy(tcb);
 	set_fields(gp);
 }
 
 void grt__tcb_renew(struct g *gp)
 {
-	copy_images(gp->tcb);
+	grt__tls_images_copy(gp->tcb);
 	catch_up(gp);
 	set_life(gp);
 }
@@ -678,6 +585,7 @@ void grt__tcb_cancel_prepare(void)
 	_Alignas(64) char nobody[MOST_PTHREAD];
 	memset(nobody, 0, off.size);
 	FIELD(nobody, int, tid) = 1;
+	FIELD(nobody, uint64_t, joinid) = off.alive;
 	FIELD(nobody, uint32_t, cancelhandling) = CANCEL_DISABLED;
 	grt__libc.pthread_cancel((unsigned long)nobody);
 	grt_store_release(&cancel_bits,
@@ -774,7 +682,10 @@ void grt__tcb_unregister_rseq(void)
 	char *area = (char *)grt__thread_pointer() + rseq_offset;
 	if (!rseq_offset || *(int *)(area + 4) < 0)
 		return;
-	if (grt__sys4(SYS_rseq, area, 32, 1 /* RSEQ_FLAG_UNREGISTER */, 0x53053053) == 0)
+	/* The size that libc registered: 32 bytes, or what the kernel's auxiliary vector asks for if that is more (glibc 2.41). */
+	unsigned long size = getauxval(27 /* AT_RSEQ_FEATURE_SIZE */), align = getauxval(28 /* AT_RSEQ_ALIGN */);
+	size = align ? (size + align - 1) / align * align : 0;
+	if (grt__sys4(SYS_rseq, area, size > 32 ? size : 32, 1 /* RSEQ_FLAG_UNREGISTER */, 0x53053053) == 0)
 		*(int *)(area + 4) = -2;
 }
 

@@ -118,9 +118,6 @@ void grt__tcb_fork_child(struct g *gp, struct m *mp);
 /* Takes the kernel's rseq registration off the main thread: its block moves between kernel threads. */
 void grt__tcb_unregister_rseq(void);
 
-/* Looks at all loaded libraries again (boot, after dlopen and dlclose). Normal context. False: no memory, and nothing to go on with. */
-bool grt__tcb_images_refresh(void);
-
 /* Signal handler, the calling task, in a process that is about to dump core: a debugger finds out which thread block belongs to a
  * kernel thread of a core by libc's list of threads and the tids in it, so the task's is there, with its M's. */
 void grt__tcb_enter_core_sig(struct g *gp);

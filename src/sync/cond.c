@@ -1,10 +1,44 @@
 #include "sync/cond.h"
 #include "sched/cancel.h"
 #include <errno.h>
+#include <string.h>
 
 _Static_assert(sizeof(pthread_cond_t) == 48, "glibc's pthread_cond_t");
-_Static_assert(offsetof(pthread_cond_t, __data.__g_refs) == 16, "seen on glibc 2.25 to 2.40");
-_Static_assert(offsetof(pthread_cond_t, __data.__wrefs) == 36, "seen on glibc 2.25 to 2.40");
+
+static const struct grt_cond_layout layouts[] = {
+	{.flags = 36,
+     .count =
+         16}, /* glibc 2.25 to 2.40: wseq (8 bytes), g1_start (8), g_refs[2], g_size[2], g1_orig_size, wrefs, g_signals[2] */
+	{.flags = 28, .count = 40}, /* 2.41 and later: without g_refs, two unused words at the end */
+};
+struct grt_cond_layout grt__cond_at = {.flags = 36, .count = 16};
+
+/* What pthread_cond_init writes for these attributes: the flag word alone. */
+static bool writes_only(uint32_t at, bool shared, bool monotonic)
+{
+	pthread_cond_t c;
+	pthread_condattr_t attr;
+	uint32_t want = (shared ? COND_SHARED : 0) | (monotonic ? COND_MONOTONIC : 0);
+	memset(&c, 0xff, sizeof c);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setpshared(&attr, shared ? PTHREAD_PROCESS_SHARED : PTHREAD_PROCESS_PRIVATE);
+	pthread_condattr_setclock(&attr, monotonic ? CLOCK_MONOTONIC : CLOCK_REALTIME);
+	pthread_cond_init(&c, &attr);
+	for (uint32_t i = 0; i < sizeof c; i += sizeof(uint32_t))
+		if (*grt__cond_word(&c, i) != (i == at ? want : 0))
+			return false;
+	return true;
+}
+
+const char *grt__cond_boot(void)
+{
+	for (size_t i = 0; i < GRT_COUNT(layouts); i++)
+		if (writes_only(layouts[i].flags, true, false) && writes_only(layouts[i].flags, false, true)) {
+			grt__cond_at = layouts[i];
+			return NULL;
+		}
+	return "pthread_cond_t is not as expected";
+}
 
 struct wait {
 	pthread_cond_t *c;
@@ -36,7 +70,7 @@ int grt__cond_wait(pthread_cond_t *c, pthread_mutex_t *m, clockid_t clock, const
 	if (error)
 		return error;
 	/* The count belongs to libc if the variable is process-shared. */
-	uint32_t *counter = grt__cond_is_shared(c) ? NULL : &c->__data.__g_refs[0];
+	uint32_t *counter = grt__cond_is_shared(c) ? NULL : grt__cond_word(c, grt__cond_at.count);
 	int r = grt__futex_wait_unlock(c, counter, unlock_mutex, &w, deadline, WAIT_COND);
 	if (w.error)
 		return w.error;

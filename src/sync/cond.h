@@ -10,8 +10,9 @@
  * it may be destroyed as soon as all waiters have been woken, by one of them too, and destroy needs no waiting.
  *
  * Of pthread_cond_t we use the flag word where glibc keeps it (bit 0 process-shared, bit 1 CLOCK_MONOTONIC; written by
- * pthread_cond_init) and glibc's __g_refs[0] as the count. That one is 0 whenever glibc's own algorithm has no waiter, so a
- * variable that was waited on with a time limit before boot is a good one after it.
+ * pthread_cond_init), and for the count a word that is 0 whenever glibc's own algorithm has no waiter, so that a variable that was waited
+ * on with a time limit before boot is a good one after it: __g_refs[0], or in glibc 2.41 and later, which has none, a word that it does
+ * not use. Which of the two layouts it is, pthread_cond_init shows at boot.
  *
  * Process-shared variables are libc's when the mutex is process-shared too. With a private mutex libc's unlock would not
  * find the tasks that wait for it, so there the wait is ours, and signals of process-shared variables look here first.
@@ -26,15 +27,28 @@
 
 enum { COND_SHARED = 1, COND_MONOTONIC = 2 };
 
+struct grt_cond_layout {
+	uint32_t flags, count; /* offsets */
+};
+extern struct grt_cond_layout grt__cond_at; /* constant from boot on */
+
+/* Boot: NULL, or why this libc's condition variables cannot be used. */
+const char *grt__cond_boot(void);
+
+GRT_ALWAYS_INLINE uint32_t *grt__cond_word(const pthread_cond_t *c, uint32_t offset)
+{
+	return (uint32_t *)((uintptr_t)c + offset);
+}
+
 GRT_ALWAYS_INLINE bool grt__cond_is_shared(const pthread_cond_t *c)
 {
-	return grt_load_relaxed(&c->__data.__wrefs) & COND_SHARED;
+	return grt_load_relaxed(grt__cond_word(c, grt__cond_at.flags)) & COND_SHARED;
 }
 
 /* The clock of pthread_cond_timedwait. */
 static inline clockid_t grt__cond_clock(const pthread_cond_t *c)
 {
-	return grt_load_relaxed(&c->__data.__wrefs) & COND_MONOTONIC ? CLOCK_MONOTONIC : CLOCK_REALTIME;
+	return grt_load_relaxed(grt__cond_word(c, grt__cond_at.flags)) & COND_MONOTONIC ? CLOCK_MONOTONIC : CLOCK_REALTIME;
 }
 
 /* 0 or -errno: -EINVAL (before anything else), -EPERM, -ETIMEDOUT, -ECANCELED (the mutex is held), or what the mutex says.
@@ -46,7 +60,7 @@ int grt__cond_wake(pthread_cond_t *c, int n);
 
 GRT_ALWAYS_INLINE void grt__cond_signal(pthread_cond_t *c, int n)
 {
-	if (grt_load_acquire(&c->__data.__g_refs[0]) != 0)
+	if (grt_load_acquire(grt__cond_word(c, grt__cond_at.count)) != 0)
 		grt__cond_wake(c, n);
 }
 
