@@ -475,7 +475,7 @@ enum span_got grt__pages_alloc(size_t npages, size_t align, struct span **got)
 	s->remote = 0;
 	s->home = NULL;
 	s->free = s->base + 1;
-	s->allocs = s->frees = 0;
+	s->allocs = s->used = 0;
 	s->queued = s->current = s->guarded = 0;
 	s->zero = claim_locked(a, at, npages, at);
 	if (at > first)
@@ -522,7 +522,7 @@ bool grt__pages_free(struct span *s)
 		open_guard_locked(a, s);
 	if (s->state == SPAN_SMALL) {
 		h.class_allocs[s->spanclass >> 1] += s->allocs;
-		h.class_frees[s->spanclass >> 1] += s->frees;
+		h.class_frees[s->spanclass >> 1] += s->allocs - s->used;
 	}
 	note_untouched_locked(a, s, first);
 	put_run_locked(a, first, s->npages, now_stamp());

@@ -14,8 +14,9 @@ static void add_span(struct grt_heap_stats *st, const struct span *s)
 		struct grt_heap_class_stats *k = &st->by_class[s->spanclass >> 1];
 		k->spans++;
 		k->bytes += bytes;
-		k->mallocs += s->allocs - s->current;
-		k->frees += s->frees + REMOTE_COUNT(grt_load_relaxed(&s->remote));
+		uint64_t used = grt_load_relaxed(&s->used), frees = (grt_load_relaxed(&s->allocs) - used) % CURRENT;
+		k->mallocs += frees + (used < CURRENT / 2 ? used : grt__span_in_use(s));
+		k->frees += frees + REMOTE_COUNT(grt_load_relaxed(&s->remote));
 		st->inuse += bytes;
 		break;
 	}
