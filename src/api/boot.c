@@ -14,6 +14,7 @@
 #include "sched/signal.h"
 #include "sched/stack.h"
 #include "sched/task.h"
+#include "sched/tidy.h"
 #include "sched/tcb.h"
 #include "sync/futex.h"
 #include "sync/mutex.h"
@@ -133,6 +134,7 @@ static void boot(void)
 	grt__preempt_off = grt__knobs.asyncpreemptoff;
 	grt__preempt_stress = grt__knobs.preemptstress;
 	grt__preempt_init();
+	grt__tidy_init(); /* not before sysmon can be woken: until then the signal is libc's, whose handler counts on a call of setuid */
 	grt__signal_init();
 	grt__signal_adopt_pending();
 	grt_store_release(&grt__state, GRT_BOOTED);
@@ -144,7 +146,10 @@ static int restart_sysmon(void)
 {
 	const char *why;
 	grt__signal_bell_open();
-	return grt__sysmon_start(&why) == 0 ? 0 : -EAGAIN;
+	if (grt__sysmon_start(&why) != 0)
+		return -EAGAIN;
+	grt__tidy_init();
+	return 0;
 }
 
 int grt__boot(void)

@@ -209,7 +209,10 @@ static void put_run_locked(struct arena *a, size_t first, size_t n, int64_t free
 {
 	struct span *s = &a->spans[first], *other;
 	size_t resident = n - count_untouched(a, first, n);
-	s->state = SPAN_NONE; /* whoever frees it once more finds that, if it becomes part of the run before */
+	/* Whoever frees a block of it once more finds that, if it becomes part of the run before. */
+	s->state = SPAN_NONE;
+	s->owner = NULL;
+	s->fresh = 0;
 	if (first > HEADER_PAGES && (other = span_at(a, first - 1))->state == SPAN_FREE &&
 	    page_index(other) + other->npages == first) {
 		run_remove_locked(other);
