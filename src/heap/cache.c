@@ -12,8 +12,9 @@ uintptr_t grt__heap_secret;
 enum { COLLECT = 8 /* spans looked at before a new one is asked for */ };
 #define CARVE GRT_SMALL(4096u, 256u) /* bytes of slots made at a time */
 enum { MOST_CARVED = 4096 / 16 };
-#define KEEP_LEAST ((size_t)1 << 20) /* as many bytes of large blocks, or empty spans, may be kept, or an eighth of the heap, */
-#define KEEP_MOST ((size_t)8 << 20)  /* but no more than this */
+#define KEEP_LEAST                                                                                                     \
+	((size_t)1 << 20) /* as many bytes of large blocks, or empty spans, may be kept, or an eighth of the heap, */
+#define KEEP_MOST ((size_t)8 << 20) /* but no more than this */
 
 static struct mcache *all_caches; /* atomic: push only */
 static struct mcache *pool;       /* mheap's lock */

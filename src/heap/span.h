@@ -56,9 +56,9 @@ enum span_state {
 #define CURRENT (1ull << 56)
 struct span {
 	/* The owner's line. */
-	void *free;      /* first free slot, or base + 1 */
-	uint64_t used;   /* slots that are not free as far as the owner knows; free counts it down */
-	uint64_t allocs; /* used and those that were freed: ever, of this span as it is. Current: see there */
+	void *free;               /* first free slot, or base + 1 */
+	uint64_t used;            /* slots that are not free as far as the owner knows; free counts it down */
+	uint64_t allocs;          /* used and those that were freed: ever, of this span as it is. Current: see there */
 	struct span *next, *prev; /* a cache's or central's queue; treap: left, right */
 	union {
 		struct span *inbox_next; /* link of the inbox */

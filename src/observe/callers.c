@@ -118,7 +118,7 @@ struct trail {
 	uint32_t seq; /* atomic: odd: being written */
 	uint32_t tag;
 	uint32_t forgotten; /* so many times when it was made */
-	uint32_t n; /* words, and BY_ */
+	uint32_t n;         /* words, and BY_ */
 	uintptr_t sp, top, fp, bx;
 	uint32_t at[TRAIL_WORDS]; /* from sp */
 	uintptr_t value[TRAIL_WORDS];
