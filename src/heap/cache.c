@@ -16,8 +16,8 @@ enum { MOST_CARVED = 4096 / 16 };
 	((size_t)1 << 20) /* as many bytes of large blocks, or empty spans, may be kept, or an eighth of the heap, */
 #define KEEP_MOST ((size_t)8 << 20) /* but no more than this */
 
-static struct mcache *all_caches; /* atomic: push only */
-static struct mcache *pool;       /* mheap's lock */
+struct mcache *grt__caches;
+static struct mcache *pool; /* mheap's lock */
 
 static bool is_owner(const struct span *s, const struct mcache *c)
 {
@@ -676,7 +676,7 @@ static void init_secret(void)
 	if (grt_load_relaxed(&grt__heap_secret))
 		return;
 	/* Where the kernel put stack and library, and when: not known outside of the process. */
-	uint64_t x = grt__cycles() ^ (uintptr_t)&x ^ (uintptr_t)&all_caches << 17;
+	uint64_t x = grt__cycles() ^ (uintptr_t)&x ^ (uintptr_t)&grt__caches << 17;
 	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
 	x = (x ^ x >> 27) * 0x94d049bb133111ebull;
 	/* A link is an address, of which the high bits are none; bit 0 says whether it is one. */
@@ -699,8 +699,8 @@ struct mcache *grt__cache_get(bool foreign)
 		c->rand = (grt__cycles() ^ (uintptr_t)c) | 1;
 		c->kept_most = KEEP_LEAST;
 		grt__sample_next(c);
-		c->all_next = all_caches;
-		grt_store_release(&all_caches, c); /* pairs with the walkers' loads */
+		c->all_next = grt__caches;
+		grt_store_release(&grt__caches, c); /* pairs with the walkers' loads */
 		grt__mheap.meta += sizeof *c;
 		grt__count_sys_locked(sizeof *c);
 	}
@@ -768,62 +768,10 @@ void grt__cache_put(struct mcache *c)
 	into_pool(c);
 }
 
-void grt__caches_stats_locked(struct grt_heap_stats *st)
+void grt__caches_fork_child(const struct mcache *mine)
 {
-	for (struct mcache *c = all_caches; c; c = c->all_next) {
-		st->caches++;
-		st->locks += grt_load_relaxed(&c->locked);
-		st->mallocs += c->large_allocs;
-		st->frees += c->large_frees;
-		st->total_alloc += c->large_alloc_bytes;
-		for (unsigned i = 0; i < PENDS; i++)
-			if (c->pend[i].n) /* an estimate while its owner runs */
-				st->by_class[c->pend[i].span->spanclass >> 1].frees += c->pend[i].n;
-	}
-}
-
-/* ---- fork ---- */
-
-void grt__heap_lock_for_fork(struct grt_lock *l)
-{
-	for (unsigned i = 0; !grt_cas(&l->word, 0, 1); i++)
-		grt__os_pause(i);
-}
-
-bool grt__heap_fork_begin(void)
-{
-	return grt_cas(&grt__heap_forking, 0, 1);
-}
-
-void grt__heap_fork_prepare(void)
-{
-	for (struct mcache *c = grt_load_acquire(&all_caches); c; c = c->all_next)
-		grt__heap_lock_for_fork(&c->lock);
-	grt__central_fork(true);
-	for (unsigned i = 0;; i++) { /* a run that the scavenger has in hand would be lost to the child */
-		grt__heap_lock_for_fork(&grt__mheap.lock);
-		if (!grt__mheap.scavenging)
-			break;
-		grt_store_release(&grt__mheap.lock.word, 0);
-		grt__os_pause(i);
-	}
-}
-
-void grt__heap_fork_parent(void)
-{
-	grt_store_release(&grt__mheap.lock.word, 0);
-	grt__central_fork(false);
-	for (struct mcache *c = all_caches; c; c = c->all_next)
-		grt_store_release(&c->lock.word, 0);
-	grt_store_release(&grt__heap_forking, 0);
-	grt__pages_deferred();
-}
-
-void grt__heap_fork_child(const struct mcache *mine)
-{
-	grt__heap_fork_parent(); /* opens all, here too */
 	pool = NULL;
-	for (struct mcache *c = all_caches; c; c = c->all_next)
+	for (struct mcache *c = grt__caches; c; c = c->all_next)
 		if (c != mine && (c->foreign || !c->owned))
 			into_pool(c);
 }

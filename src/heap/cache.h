@@ -58,6 +58,7 @@ struct mcache {
 };
 
 extern struct span grt__span_none;
+extern struct mcache *grt__caches; /* all; atomic: push only */
 
 /* A cache nobody uses, or a new one; NULL: no memory, or a fork is under way. */
 struct mcache *grt__cache_get(bool foreign);
@@ -76,13 +77,12 @@ void *grt__cache_realloc(struct mcache *c, void *p, size_t n);
 bool grt__cache_holds(const struct mcache *c);
 /* Everything that c has goes to central and mheap. */
 void grt__cache_flush(struct mcache *c);
-/* Adds what the caches themselves count. mheap's lock held. */
-void grt__caches_stats_locked(struct grt_heap_stats *st);
 /* Around fork, in this order; `mine`: the caller's cache. False: another fork is under way; give way, and come again. */
 bool grt__heap_fork_begin(void);
 void grt__heap_fork_prepare(void);
 void grt__heap_fork_parent(void);
 void grt__heap_fork_child(const struct mcache *mine);
+void grt__caches_fork_child(const struct mcache *mine); /* its part: what nobody owns any more is to be had again */
 /* p, of s, shows what a free slot shows: is it one? Another's span may change meanwhile: what is found is free for certain, for nobody
  * else may free p. */
 bool grt__slot_is_free(const struct span *s, const void *p);
