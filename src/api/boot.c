@@ -17,6 +17,7 @@
 #include "sched/signal.h"
 #include "sched/stack.h"
 #include "sched/task.h"
+#include "sched/tidy.h"
 #include "sched/tcb.h"
 #include "sched/tls_images.h"
 #include "sync/cond.h"
@@ -139,6 +140,7 @@ static void boot(void)
 	grt__preempt_off = grt__knobs.asyncpreemptoff;
 	grt__preempt_stress = grt__knobs.preemptstress;
 	grt__preempt_init();
+	grt__tidy_init(); /* not before sysmon can be woken: until then the signal is libc's, whose handler counts on a call of setuid */
 	grt__signal_init();
 	grt__signal_adopt_pending();
 	grt_store_release(&grt__state, GRT_BOOTED);
@@ -151,7 +153,10 @@ static int restart_sysmon(void)
 	const char *why;
 	grt__os_pagemap_open();
 	grt__netpoll_ready(); /* sysmon keeps a copy; without one tasks wait in the kernel */
-	return grt__sysmon_start(&why) == 0 ? 0 : -EAGAIN;
+	if (grt__sysmon_start(&why) != 0)
+		return -EAGAIN;
+	grt__tidy_init();
+	return 0;
 }
 
 int grt__boot(void)

@@ -12,11 +12,12 @@ uintptr_t grt__heap_secret;
 enum { COLLECT = 8 /* spans looked at before a new one is asked for */ };
 #define CARVE GRT_SMALL(4096u, 256u) /* bytes of slots made at a time */
 enum { MOST_CARVED = 4096 / 16 };
-#define KEEP_LEAST ((size_t)1 << 20) /* as many bytes of large blocks may be kept, or an eighth of the heap, */
-#define KEEP_MOST ((size_t)8 << 20)  /* but no more than this */
+#define KEEP_LEAST                                                                                                     \
+	((size_t)1 << 20) /* as many bytes of large blocks, or empty spans, may be kept, or an eighth of the heap, */
+#define KEEP_MOST ((size_t)8 << 20) /* but no more than this */
 
-static struct mcache *all_caches; /* atomic: push only */
-static struct mcache *pool;       /* mheap's lock */
+struct mcache *grt__caches;
+static struct mcache *pool; /* mheap's lock */
 
 static bool is_owner(const struct span *s, const struct mcache *c)
 {
@@ -54,10 +55,22 @@ bool grt__span_drain(struct span *s)
 			last = link_of(last);
 		link_set(last, s->free);
 	}
-	s->frees += REMOTE_COUNT(w);
+	s->used -= REMOTE_COUNT(w);
 	grt_barrier();
 	s->free = slot;
 	return true;
+}
+
+/* What `used` would be if malloc counted, of a current span too. */
+uint64_t grt__span_in_use(const struct span *s)
+{
+	uint32_t carved = s->fresh / s->size, free = 0;
+	void *const *slot = s->free;
+	while (free < carved && (uintptr_t)((const char *)slot - s->base) < s->fresh && is_slot(slot)) {
+		free++;
+		slot = link_of(slot);
+	}
+	return carved - free;
 }
 
 static void carve_shuffled(struct mcache *c, struct span *s, char *slot, uint32_t n)
@@ -165,18 +178,48 @@ static void put_back_locked(struct mcache *c, struct span *s)
 	grt__queue_put(&c->queue[s->spanclass], s);
 }
 
-/* s, in no queue, is wholly free. */
+static void put_empty_locked(struct mcache *c, struct span *s)
+{
+	s->next = c->empty[s->spanclass];
+	c->empty[s->spanclass] = s;
+	c->empty_bytes += (size_t)s->npages << PAGE_SHIFT;
+}
+
+/* The class has one. */
+static struct span *take_empty_locked(struct mcache *c, unsigned spanclass)
+{
+	struct span *s = c->empty[spanclass];
+	c->empty[spanclass] = s->next;
+	c->empty_bytes -= (size_t)s->npages << PAGE_SHIFT;
+	return s;
+}
+
+/* s, in no queue, is wholly free. It stays for the next burst, its list as it is, as long as the heap need not grow for another class. */
 static void retire_locked(struct mcache *c, struct span *s)
 {
-	if (!grt__pages_free(s))
-		put_back_locked(c, s);
+	size_t bytes = (size_t)s->npages << PAGE_SHIFT;
+	bool keep = !c->empty[s->spanclass] || c->empty_bytes + bytes <= c->kept_most;
+	if (keep || !grt__pages_free(s))
+		put_empty_locked(c, s);
+}
+
+static void free_empty_locked(struct mcache *c)
+{
+	for (unsigned i = 0; i < SPAN_CLASSES && c->empty_bytes; i++)
+		while (c->empty[i]) {
+			struct span *s = take_empty_locked(c, i);
+			if (!grt__pages_free(s)) { /* a fork */
+				put_empty_locked(c, s);
+				return;
+			}
+		}
 }
 
 /* s, in no queue, goes where what others have freed in it leads it. */
 static void settle_locked(struct mcache *c, struct span *s)
 {
 	grt__span_drain(s);
-	if (s->frees == s->allocs)
+	if (!s->used)
 		retire_locked(c, s);
 	else
 		put_back_locked(c, s);
@@ -207,20 +250,28 @@ static void set_current(struct mcache *c, unsigned spanclass, struct span *s)
 
 static void make_current_locked(struct mcache *c, struct span *s)
 {
-	s->allocs++; /* never found empty by free: see struct span */
+	s->allocs += CURRENT; /* never found empty by free: see struct span */
+	s->used += CURRENT;
 	s->current = 1;
 	set_current(c, s->spanclass, s);
 	cache_holds(c);
 }
 
+/* s is about to be current no more; so many of its slots are in use. */
+static void count_locked(struct span *s, uint64_t used)
+{
+	s->allocs += used - s->used; /* CURRENT less, and what malloc took */
+	s->used = used;
+	s->current = 0;
+}
+
 static void end_current_locked(struct mcache *c, struct span *s)
 {
-	s->allocs--;
-	s->current = 0;
+	count_locked(s, grt__span_in_use(s));
 	set_current(c, s->spanclass, &grt__span_none);
 }
 
-/* The current span has no free slots: it leaves. False: it has some after all. */
+/* The current span has no free slots: it leaves, and the caller puts another in its place, or none. False: it has some after all. */
 static bool leave_full_locked(struct mcache *c, struct span *s)
 {
 	set_owner(s, c, OWNER_FULL);
@@ -229,7 +280,7 @@ static bool leave_full_locked(struct mcache *c, struct span *s)
 		set_owner(s, c, 0);
 		return false;
 	}
-	end_current_locked(c, s);
+	count_locked(s, s->nslots);
 	return true;
 }
 
@@ -264,21 +315,26 @@ static void free_kept(struct mcache *c)
 /* Before c makes the heap grow by npages: what it keeps unused may do instead. */
 static void spare_growth_locked(struct mcache *c, size_t npages)
 {
-	if (grt_likely(!c->idle && !c->kept_bytes) || grt__pages_at_hand(npages))
+	if (grt_likely(!c->empty_bytes && !c->kept_bytes) || grt__pages_at_hand(npages))
 		return;
 	free_kept(c);
-	for (unsigned i = 0; i < SPAN_CLASSES && c->idle; i++) {
+	if (!c->empty_bytes)
+		return;
+	free_empty_locked(c);
+	for (unsigned i = 0; i < SPAN_CLASSES; i++) {
 		struct span *s = c->current[i];
-		if (s != &grt__span_none && s->frees + 1 == s->allocs) {
+		if (s != &grt__span_none && !grt__span_in_use(s)) {
 			end_current_locked(c, s);
-			retire_locked(c, s);
-		}
-		if ((s = c->queue[i].head) && s->frees == s->allocs) {
-			grt__queue_out(&c->queue[i], s);
-			retire_locked(c, s);
+			if (!grt__pages_free(s))
+				put_empty_locked(c, s);
 		}
 	}
-	c->idle = 0;
+}
+
+static void adapt_kept(struct mcache *c)
+{
+	size_t part = grt__heap_in_use() / 8;
+	c->kept_most = part < KEEP_LEAST ? KEEP_LEAST : part > KEEP_MOST ? KEEP_MOST : part;
 }
 
 static struct span *fresh_span(struct mcache *c, unsigned spanclass)
@@ -287,6 +343,7 @@ static struct span *fresh_span(struct mcache *c, unsigned spanclass)
 	struct span *s;
 	size_t pages = GRT_SMALL(k->pages, pages_of(k->size));
 	bool guard = grt__heap_modes & HEAP_HARDENED;
+	adapt_kept(c);
 	spare_growth_locked(c, pages + guard);
 	if (grt__pages_alloc(pages + guard, 1, &s) != GOT_SPAN)
 		return NULL;
@@ -309,12 +366,16 @@ static bool next_current_locked(struct mcache *c, unsigned spanclass)
 	struct span_queue *q = &c->queue[spanclass];
 	if ((s = q->head)) {
 		grt__queue_out(q, s);
+	} else if (c->empty[spanclass]) {
+		s = take_empty_locked(c, spanclass);
 	} else if (!(s = grt__central_get(spanclass))) {
 		collect_locked(c);
 		s = fresh_span(c, spanclass);
 	}
-	if (!s)
+	if (!s) {
+		set_current(c, spanclass, &grt__span_none);
 		return false;
+	}
 	grt_store_relaxed(&s->home, c);
 	set_owner(s, c, 0);
 	make_current_locked(c, s);
@@ -401,12 +462,6 @@ void *grt__cache_alloc_noscan(struct mcache *c, size_t n)
 }
 
 /* ---- large objects ---- */
-
-static void adapt_kept(struct mcache *c)
-{
-	size_t part = grt__heap_in_use() / 8;
-	c->kept_most = part < KEEP_LEAST ? KEEP_LEAST : part > KEEP_MOST ? KEEP_MOST : part;
-}
 
 static void *large_taken(struct mcache *c, struct span *s, size_t bytes, size_t asked)
 {
@@ -519,13 +574,8 @@ static void became_empty(struct mcache *c, struct span *s)
 	if (!s->queued || !heap_lock(&c->lock))
 		return;
 	c->locked++;
-	struct span_queue *q = &c->queue[s->spanclass];
-	if (q->n > 1) { /* one is kept: the next burst begins with it */
-		grt__queue_out(q, s);
-		retire_locked(c, s);
-	} else {
-		c->idle = 1;
-	}
+	grt__queue_out(&c->queue[s->spanclass], s);
+	retire_locked(c, s);
 	grt_unlock(&c->lock);
 	if (grt_unlikely(grt_load_relaxed(&grt__scavenge_ourselves)))
 		grt__scavenge_by_ourselves();
@@ -543,7 +593,7 @@ static void free_small(struct mcache *c, struct span *s, void *p)
 		free_remote(c, s, p);
 		return;
 	}
-	s->frees++;
+	s->used--;
 	grt_barrier();
 	link_set(slot, s->free);
 	s->free = slot;
@@ -562,7 +612,7 @@ static void free_small(struct mcache *c, struct span *s, void *p)
 			return;
 		}
 	}
-	if (s->frees == s->allocs)
+	if (!s->used)
 		became_empty(c, s);
 }
 
@@ -626,7 +676,7 @@ static void init_secret(void)
 	if (grt_load_relaxed(&grt__heap_secret))
 		return;
 	/* Where the kernel put stack and library, and when: not known outside of the process. */
-	uint64_t x = grt__cycles() ^ (uintptr_t)&x ^ (uintptr_t)&all_caches << 17;
+	uint64_t x = grt__cycles() ^ (uintptr_t)&x ^ (uintptr_t)&grt__caches << 17;
 	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
 	x = (x ^ x >> 27) * 0x94d049bb133111ebull;
 	/* A link is an address, of which the high bits are none; bit 0 says whether it is one. */
@@ -649,8 +699,8 @@ struct mcache *grt__cache_get(bool foreign)
 		c->rand = (grt__cycles() ^ (uintptr_t)c) | 1;
 		c->kept_most = KEEP_LEAST;
 		grt__sample_next(c);
-		c->all_next = all_caches;
-		grt_store_release(&all_caches, c); /* pairs with the walkers' loads */
+		c->all_next = grt__caches;
+		grt_store_release(&grt__caches, c); /* pairs with the walkers' loads */
 		grt__mheap.meta += sizeof *c;
 		grt__count_sys_locked(sizeof *c);
 	}
@@ -675,7 +725,7 @@ static void into_pool(struct mcache *c)
 static void flush_span_locked(struct mcache *c, struct span *s)
 {
 	grt__span_drain(s);
-	if (s->frees == s->allocs ? !grt__pages_free(s) : !grt__central_put(s))
+	if (!s->used ? !grt__pages_free(s) : !grt__central_put(s))
 		put_back_locked(c, s);
 }
 
@@ -686,12 +736,16 @@ void grt__cache_flush(struct mcache *c)
 		return;
 	c->locked++;
 	read_inbox_locked(c);
+	free_empty_locked(c);
 	for (unsigned i = 2; i < SPAN_CLASSES && !grt_load_relaxed(&grt__heap_forking); i++) {
 		struct span *s = c->current[i];
-		if (s != &grt__span_none &&
-		    (is_slot(s->free) || has_unused(s) || grt__span_drain(s) || !leave_full_locked(c, s))) {
-			end_current_locked(c, s);
-			flush_span_locked(c, s);
+		if (s != &grt__span_none) {
+			if (is_slot(s->free) || has_unused(s) || grt__span_drain(s) || !leave_full_locked(c, s)) {
+				end_current_locked(c, s);
+				flush_span_locked(c, s);
+			} else {
+				set_current(c, i, &grt__span_none);
+			}
 		}
 		for (uint32_t n = c->queue[i].n; n && (s = c->queue[i].head); n--) {
 			grt__queue_out(&c->queue[i], s);
@@ -714,62 +768,10 @@ void grt__cache_put(struct mcache *c)
 	into_pool(c);
 }
 
-void grt__caches_stats_locked(struct grt_heap_stats *st)
+void grt__caches_fork_child(const struct mcache *mine)
 {
-	for (struct mcache *c = all_caches; c; c = c->all_next) {
-		st->caches++;
-		st->locks += grt_load_relaxed(&c->locked);
-		st->mallocs += c->large_allocs;
-		st->frees += c->large_frees;
-		st->total_alloc += c->large_alloc_bytes;
-		for (unsigned i = 0; i < PENDS; i++)
-			if (c->pend[i].n) /* an estimate while its owner runs */
-				st->by_class[c->pend[i].span->spanclass >> 1].frees += c->pend[i].n;
-	}
-}
-
-/* ---- fork ---- */
-
-void grt__heap_lock_for_fork(struct grt_lock *l)
-{
-	for (unsigned i = 0; !grt_cas(&l->word, 0, 1); i++)
-		grt__os_pause(i);
-}
-
-bool grt__heap_fork_begin(void)
-{
-	return grt_cas(&grt__heap_forking, 0, 1);
-}
-
-void grt__heap_fork_prepare(void)
-{
-	for (struct mcache *c = grt_load_acquire(&all_caches); c; c = c->all_next)
-		grt__heap_lock_for_fork(&c->lock);
-	grt__central_fork(true);
-	for (unsigned i = 0;; i++) { /* a run that the scavenger has in hand would be lost to the child */
-		grt__heap_lock_for_fork(&grt__mheap.lock);
-		if (!grt__mheap.scavenging)
-			break;
-		grt_store_release(&grt__mheap.lock.word, 0);
-		grt__os_pause(i);
-	}
-}
-
-void grt__heap_fork_parent(void)
-{
-	grt_store_release(&grt__mheap.lock.word, 0);
-	grt__central_fork(false);
-	for (struct mcache *c = all_caches; c; c = c->all_next)
-		grt_store_release(&c->lock.word, 0);
-	grt_store_release(&grt__heap_forking, 0);
-	grt__pages_deferred();
-}
-
-void grt__heap_fork_child(const struct mcache *mine)
-{
-	grt__heap_fork_parent(); /* opens all, here too */
 	pool = NULL;
-	for (struct mcache *c = all_caches; c; c = c->all_next)
+	for (struct mcache *c = grt__caches; c; c = c->all_next)
 		if (c != mine && (c->foreign || !c->owned))
 			into_pool(c);
 }

@@ -41,9 +41,11 @@ struct mcache {
 	GRT_ALIGNED(GRT_CACHE_LINE) struct span *inbox;      /* atomic: full spans of which somebody freed a slot */
 	GRT_ALIGNED(GRT_CACHE_LINE) struct grt_lock lock;
 	uint64_t locked;                       /* so many times */
-	struct span_queue queue[SPAN_CLASSES]; /* spans with free slots, not current */
+	struct span_queue queue[SPAN_CLASSES]; /* spans with free slots, some in use, not current */
+	struct span *empty[SPAN_CLASSES];      /* spans with all slots free, last in, first out */
 	struct span *kept[LARGE_BINS];         /* freed large spans, last in, first out; no lock */
-	size_t kept_bytes, kept_most;          /* of them; of them at most */
+	size_t empty_bytes, kept_bytes;        /* of these */
+	size_t kept_most;                      /* of either of them at most */
 	int64_t until;                         /* as sample, while a mode is on (modes.h) and sample is always below 0 */
 	uint64_t rand;                         /* not 0 */
 	unsigned look_class;                   /* where collect() goes on */
@@ -52,11 +54,11 @@ struct mcache {
 	struct mcache *pool_next; /* without an owner; mheap's lock */
 	uint8_t foreign;          /* of a thread, not of a P */
 	uint8_t holds;            /* spans, or may; atomic: relaxed */
-	uint8_t idle;             /* wholly free spans are among those in queues, or may be */
 	uint8_t owned;            /* somebody has it; mheap's lock */
 };
 
 extern struct span grt__span_none;
+extern struct mcache *grt__caches; /* all; atomic: push only */
 
 /* A cache nobody uses, or a new one; NULL: no memory, or a fork is under way. */
 struct mcache *grt__cache_get(bool foreign);
@@ -75,13 +77,12 @@ void *grt__cache_realloc(struct mcache *c, void *p, size_t n);
 bool grt__cache_holds(const struct mcache *c);
 /* Everything that c has goes to central and mheap. */
 void grt__cache_flush(struct mcache *c);
-/* Adds what the caches themselves count. mheap's lock held. */
-void grt__caches_stats_locked(struct grt_heap_stats *st);
 /* Around fork, in this order; `mine`: the caller's cache. False: another fork is under way; give way, and come again. */
 bool grt__heap_fork_begin(void);
 void grt__heap_fork_prepare(void);
 void grt__heap_fork_parent(void);
 void grt__heap_fork_child(const struct mcache *mine);
+void grt__caches_fork_child(const struct mcache *mine); /* its part: what nobody owns any more is to be had again */
 /* p, of s, shows what a free slot shows: is it one? Another's span may change meanwhile: what is found is free for certain, for nobody
  * else may free p. */
 bool grt__slot_is_free(const struct span *s, const void *p);
@@ -93,8 +94,6 @@ GRT_ALWAYS_INLINE void *span_take(struct span *s, uintptr_t secret)
 	void **slot = s->free;
 	s->free = (void *)((uintptr_t)*slot ^ secret);
 	__builtin_prefetch(s->free, 1);
-	grt_barrier(); /* a fork in between: one slot is lost to the child, none is counted free that is in use */
-	s->allocs++;
 	slot[0] = NULL;
 	return slot;
 }
@@ -102,10 +101,15 @@ GRT_ALWAYS_INLINE void *span_take(struct span *s, uintptr_t secret)
 /* n bytes of s, current, if that takes no more than a few instructions; else NULL, and nothing has happened. */
 GRT_ALWAYS_INLINE void *cache_take_fast(struct mcache *c, struct span *s, size_t n)
 {
-	int64_t sample = c->sample - (int64_t)n;
-	if (grt_unlikely(sample < 0) || grt_unlikely(!is_slot(s->free)))
+	void *slot = s->free;
+	if (grt_unlikely(!is_slot(slot)))
 		return NULL;
-	c->sample = sample;
+	c->sample -= (int64_t)n;
+	if (grt_unlikely(c->sample < 0)) {
+		__asm__("" : "+m"(c->sample)); /* so that what it was is not kept in a register, for this case */
+		c->sample += (int64_t)n;
+		return NULL;
+	}
 	return span_take(s, c->secret);
 }
 
@@ -134,11 +138,11 @@ GRT_ALWAYS_INLINE bool cache_free_fast(struct mcache *c, struct span *s, void *p
 	uintptr_t *slot = p, secret = c->secret, shown = *slot ^ secret;
 	if (grt_unlikely(shown - (uintptr_t)s->base < SPAN_MAX))
 		return false;
-	uint64_t frees = s->frees + 1;
-	if (grt_unlikely(frees == s->allocs))
+	if (grt_unlikely(--s->used == 0)) {
+		s->used = 1;
 		return false;
-	s->frees = frees;
-	grt_barrier(); /* as above */
+	}
+	grt_barrier(); /* a fork in between: one slot is lost to the child, none is free that is in use */
 	*slot = (uintptr_t)s->free ^ secret;
 	s->free = slot;
 	return true;

@@ -60,7 +60,7 @@ void grt__central_collect(void)
 		for (struct span *s = ce->queue.head, *next; s; s = next) {
 			next = s->next;
 			grt__span_drain(s);
-			if (s->frees != s->allocs)
+			if (s->used)
 				continue;
 			grt__queue_out(&ce->queue, s);
 			if (!grt__pages_free(s)) {

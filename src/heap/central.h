@@ -24,6 +24,8 @@ uint64_t grt__central_locks(void);
 
 /* The owner: what others have freed becomes the owner's to give. False: nothing. */
 bool grt__span_drain(struct span *s);
+/* Slots that are not in the owner's free list; by anybody, if it need not be exact while the owner runs. */
+uint64_t grt__span_in_use(const struct span *s);
 
 /* Takes all locks, or opens them. */
 void grt__central_fork(bool lock);

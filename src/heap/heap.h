@@ -10,13 +10,15 @@
  *
  * malloc of a small size, with a cache of its own: class by table; take the first of the current span's free slots. Costs: no
  * atomic operation, no shared line. When there are none (grt__cache_alloc_slow): 1. what others freed in this span, one exchange;
- * 2. slots never used yet, a page of them at a time, so that memory is touched only when wanted; 3. another span of the cache's own;
+ * 2. slots never used yet, a page of them at a time, so that memory is touched only when wanted; 3. another span of the cache's own,
+ * the empty ones last;
  * 4. one from central; 5. a fresh one from mheap.
  * free: address to arena to span, two loads; if the span's owner is the caller's cache: put the slot in front of the
  * list. Otherwise the cache notes it (struct pend), and hands up to 24 slots of a span over with one CAS onto the span's second list
  * (`remote`): what it reads of the span meanwhile is a line that nobody writes often. A span whose slots are all in use is in no
  * queue; the first to hand over one of them from elsewhere finds it so marked and puts it into its home's inbox.
- * A span that became wholly free goes back to mheap, but for one a class.
+ * A span that became wholly free stays with its cache, with its list, up to as many bytes of such spans as of large blocks; they are used
+ * when none in part use is left, and go back to mheap before the heap has to grow.
  *
  * Who may touch what
  *   The fields of a span's first line, and a cache (`pend` too): who holds the cache. That is the task on its P, inside a critical

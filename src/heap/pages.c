@@ -209,7 +209,10 @@ static void put_run_locked(struct arena *a, size_t first, size_t n, int64_t free
 {
 	struct span *s = &a->spans[first], *other;
 	size_t resident = n - count_untouched(a, first, n);
-	s->state = SPAN_NONE; /* whoever frees it once more finds that, if it becomes part of the run before */
+	/* Whoever frees a block of it once more finds that, if it becomes part of the run before. */
+	s->state = SPAN_NONE;
+	s->owner = NULL;
+	s->fresh = 0;
 	if (first > HEADER_PAGES && (other = span_at(a, first - 1))->state == SPAN_FREE &&
 	    page_index(other) + other->npages == first) {
 		run_remove_locked(other);
@@ -475,7 +478,7 @@ enum span_got grt__pages_alloc(size_t npages, size_t align, struct span **got)
 	s->remote = 0;
 	s->home = NULL;
 	s->free = s->base + 1;
-	s->allocs = s->frees = 0;
+	s->allocs = s->used = 0;
 	s->queued = s->current = s->guarded = 0;
 	s->zero = claim_locked(a, at, npages, at);
 	if (at > first)
@@ -522,7 +525,7 @@ bool grt__pages_free(struct span *s)
 		open_guard_locked(a, s);
 	if (s->state == SPAN_SMALL) {
 		h.class_allocs[s->spanclass >> 1] += s->allocs;
-		h.class_frees[s->spanclass >> 1] += s->frees;
+		h.class_frees[s->spanclass >> 1] += s->allocs - s->used;
 	}
 	note_untouched_locked(a, s, first);
 	put_run_locked(a, first, s->npages, now_stamp());

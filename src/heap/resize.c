@@ -4,9 +4,8 @@
 #include "heap/sample.h"
 #include <string.h>
 
-#define GROWS                                                                                                          \
-	(GRT_CLASS_MAX / 3 * 2 +                                                                                           \
-	 2) /* bytes, from which on a block that had to move to grow gets room to do it again: pages then */
+#define GROWS ((size_t)8 << 10) /* bytes, from which on a block that had to move to grow gets room to do it again */
+#define STAYS_LARGE ((size_t)GRT_CLASS_MAX / 3 * 2 + 2) /* a large block that shrinks below it becomes one of slots */
 
 size_t grt__heap_size(const void *p)
 {
@@ -43,8 +42,8 @@ size_t grt__heap_good_size(size_t n)
 /* ---- realloc ---- */
 
 /*
- * A block that grows will most likely grow again. Half as much more costs little where whole pages are given, which are no memory until
- * they are used, and saves every other copy; a block of slots would waste it.
+ * A block that grows will most likely grow again. Half as much more costs little where it is whole pages, which are no memory until
+ * they are used, and saves every other copy; of a smaller block it would be wasted.
  */
 static size_t with_room(size_t n)
 {
@@ -73,7 +72,7 @@ static void *move(struct mcache *c, const struct span *s, void *p, size_t have, 
 static bool resize_large(struct mcache *c, struct span *s, size_t n)
 {
 	size_t npages = pages_of(n), was = s->npages;
-	if (n <= GROWS || n > LARGE_MAX)
+	if (n <= STAYS_LARGE || n > LARGE_MAX)
 		return false;
 	unsigned bin = large_bin(&npages);
 	if (npages > was && !grt__pages_grow(s, npages))

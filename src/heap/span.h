@@ -48,14 +48,17 @@ enum span_state {
 #define REMOTE_WORD(offset, count) ((uint64_t)(offset) >> 3 << 36 | (uint64_t)(count) << 8)
 
 /*
- * What is in a span is known by: slots = in use + free list + remote list + those from `fresh` on, and, when the owner has taken what is remote,
- * in use = allocs - frees. A cache's current span has allocs one too high, so that free never finds it empty.
+ * What is in a span is known by: slots = in use + free list + remote list + those from `fresh` on. What others have freed counts as in
+ * use until the owner has taken it. Of a cache's current span malloc counts nothing: used and allocs have CURRENT added, so that free never
+ * finds it empty, and what malloc took in the meantime is made up for from the length of the free list, at the end or when somebody asks:
+ * at all times allocs - used is how many were freed.
  */
+#define CURRENT (1ull << 56)
 struct span {
 	/* The owner's line. */
-	void *free;      /* first free slot, or base + 1 */
-	uint64_t allocs; /* ever, of this span as it is */
-	uint64_t frees;
+	void *free;               /* first free slot, or base + 1 */
+	uint64_t used;            /* slots that are not free as far as the owner knows; free counts it down */
+	uint64_t allocs;          /* used and those that were freed: ever, of this span as it is. Current: see there */
 	struct span *next, *prev; /* a cache's or central's queue; treap: left, right */
 	union {
 		struct span *inbox_next; /* link of the inbox */
@@ -144,17 +147,29 @@ GRT_ALWAYS_INLINE struct span *span_at(struct arena *a, size_t page)
 	return &a->spans[a->map[page]];
 }
 
+/* Of the tags only the lowest byte is looked at, by the same instruction that compares it: no two of its values are torn. */
+GRT_ALWAYS_INLINE bool in_arena(const void *p)
+{
+	uintptr_t index = (uintptr_t)p >> ARENA_SHIFT;
+	return grt_likely(index < GRT_COUNT(grt__heap_root)) &&
+	       grt_likely(*(const uint8_t *)&grt__heap_root[index] & ROOT_ARENA);
+}
+
+/* p is in an arena. */
+GRT_ALWAYS_INLINE struct span *span_in_arena(const void *p)
+{
+	struct arena *a = arena_of(p);
+	char *at = (char *)a + sizeof(struct span) * a->map[(uintptr_t)p >> PAGE_SHIFT & (ARENA_PAGES - 1)];
+	__asm__("" : "+r"(at)); /* computed once: left to itself, the compiler adds the arena's address at each use */
+	return (struct span *)(at + offsetof(struct arena, spans));
+}
+
 /* The span that p is in as far as the map knows, if p is in an arena; else NULL. Huge ones are not found. */
 GRT_ALWAYS_INLINE struct span *span_of(const void *p)
 {
-	uintptr_t index = (uintptr_t)p >> ARENA_SHIFT;
-	struct arena *a = arena_of(p);
-	if (grt_unlikely(index >= GRT_COUNT(grt__heap_root)) ||
-	    grt_unlikely(!(grt_load_relaxed(&grt__heap_root[index]) & ROOT_ARENA)))
+	if (grt_unlikely(!in_arena(p)))
 		return NULL;
-	struct span *s = span_at(a, (uintptr_t)p >> PAGE_SHIFT & (ARENA_PAGES - 1));
-	__asm__("" : "+r"(s)); /* computed once: left to itself, the compiler adds the arena's address at each use */
-	return s;
+	return span_in_arena(p);
 }
 
 /* p, of a span of slots: the beginning of a slot that was in use at least once. That the fast path of free never takes anything else is

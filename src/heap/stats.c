@@ -14,8 +14,9 @@ static void add_span(struct grt_heap_stats *st, const struct span *s)
 		struct grt_heap_class_stats *k = &st->by_class[s->spanclass >> 1];
 		k->spans++;
 		k->bytes += bytes;
-		k->mallocs += s->allocs - s->current;
-		k->frees += s->frees + REMOTE_COUNT(grt_load_relaxed(&s->remote));
+		uint64_t used = grt_load_relaxed(&s->used), frees = (grt_load_relaxed(&s->allocs) - used) % CURRENT;
+		k->mallocs += frees + (used < CURRENT / 2 ? used : grt__span_in_use(s));
+		k->frees += frees + REMOTE_COUNT(grt_load_relaxed(&s->remote));
 		st->inuse += bytes;
 		break;
 	}
@@ -55,6 +56,21 @@ static void walk_locked(void)
 #endif
 }
 
+/* What the caches themselves count. */
+static void add_caches(struct grt_heap_stats *st)
+{
+	for (struct mcache *c = grt__caches; c; c = c->all_next) {
+		st->caches++;
+		st->locks += grt_load_relaxed(&c->locked);
+		st->mallocs += c->large_allocs;
+		st->frees += c->large_frees;
+		st->total_alloc += c->large_alloc_bytes;
+		for (unsigned i = 0; i < PENDS; i++)
+			if (c->pend[i].n) /* an estimate while its owner runs */
+				st->by_class[c->pend[i].span->spanclass >> 1].frees += c->pend[i].n;
+	}
+}
+
 static void add_classes(struct grt_heap_stats *st)
 {
 	for (unsigned i = 1; i < GRT_CLASSES; i++) {
@@ -83,7 +99,7 @@ void grt__heap_stats(struct grt_heap_stats *st)
 			page += s->npages ? s->npages : 1;
 		}
 	}
-	grt__caches_stats_locked(st);
+	add_caches(st);
 	add_classes(st);
 	st->arenas = h.narenas;
 	st->nhuge = h.nhuge;

@@ -110,14 +110,17 @@ static struct grt_cfi row_of(uintptr_t pc, uintptr_t eh_hdr)
 enum { TRAILS = 128, TRAIL_WORDS = 32 };
 /* Where a word of a trail is, if it is none of the stack: no word is there. */
 enum { AT_FP = 1, AT_BX = 2, NOTED = 3 };
+#define BY_FP 0x10000u /* in a trail's n: it begins with these registers, too */
+#define BY_BX 0x20000u
+#define NO_TRAIL 0x40000u
 
 struct trail {
 	uint32_t seq; /* atomic: odd: being written */
 	uint32_t tag;
 	uint32_t forgotten; /* so many times when it was made */
-	uint32_t n;
-	uintptr_t sp, top;
-	uint32_t at[TRAIL_WORDS]; /* from sp; or AT_FP, AT_BX */
+	uint32_t n;         /* words, and BY_ */
+	uintptr_t sp, top, fp, bx;
+	uint32_t at[TRAIL_WORDS]; /* from sp */
 	uintptr_t value[TRAIL_WORDS];
 };
 static struct trail trails[TRAILS];
@@ -132,13 +135,19 @@ static void note(struct trail *t, uintptr_t at, uintptr_t value)
 {
 	if (!t)
 		return;
-	if (at != AT_FP && at != AT_BX)
-		at -= t->sp;
-	if (t->n < TRAIL_WORDS && at <= UINT32_MAX) {
-		t->at[t->n] = (uint32_t)at;
-		t->value[t->n++] = value;
+	uint32_t n = t->n & 0xffff;
+	if (at == AT_FP) {
+		t->fp = value;
+		t->n |= BY_FP;
+	} else if (at == AT_BX) {
+		t->bx = value;
+		t->n |= BY_BX;
+	} else if (n < TRAIL_WORDS && at - t->sp <= UINT32_MAX) {
+		t->at[n] = (uint32_t)(at - t->sp);
+		t->value[n] = value;
+		t->n++;
 	} else {
-		t->n = TRAIL_WORDS + 1; /* too long: no trail */
+		t->n |= NO_TRAIL; /* too long */
 	}
 }
 
@@ -151,19 +160,21 @@ struct at {
 	bool sure;              /* it is there up to top */
 };
 
-static void find_top(struct at *f)
+/* Of the stack of a task, or main's, that sp is on; 0: it is another. */
+static inline uintptr_t sure_top(uintptr_t sp)
 {
 	const struct g *gp = grt__self.g;
-	uintptr_t sp = f->sp, end = (uintptr_t)__libc_stack_end, block = (uintptr_t)grt__thread_pointer();
-	f->sure = true;
-	if (gp && gp->stack_lo && sp >= (uintptr_t)gp->stack_lo && sp < (uintptr_t)gp->birth.stack_hi) {
-		f->top = (uintptr_t)gp->birth.stack_hi;
-	} else if (sp < end && end - sp < MAIN_MOST) {
-		f->top = end;
-	} else {
-		f->top = sp < block && block - sp < THREAD_MOST ? block : UINTPTR_MAX;
-		f->sure = false;
-	}
+	uintptr_t end = (uintptr_t)__libc_stack_end;
+	if (gp && gp->stack_lo && sp >= (uintptr_t)gp->stack_lo && sp < (uintptr_t)gp->birth.stack_hi)
+		return (uintptr_t)gp->birth.stack_hi;
+	return sp < end && end - sp < MAIN_MOST ? end : 0;
+}
+
+static void find_top(struct at *f)
+{
+	uintptr_t sp = f->sp, top = sure_top(sp), block = (uintptr_t)grt__thread_pointer();
+	f->sure = top != 0;
+	f->top = top ? top : sp < block && block - sp < THREAD_MOST ? block : UINTPTR_MAX;
 }
 
 /* n bytes there are of the stack, above sp. */
@@ -265,7 +276,7 @@ static unsigned walk(struct at *f, struct trail *t, uintptr_t *pc, unsigned max)
 		struct grt_cfi row = row_of(f->pc - is_call, where.eh_hdr);
 		if (row.flags & GRT_CFI_SIGNAL || f->pc == (uintptr_t)grt__sigrestorer) {
 			if (t)
-				t->n = TRAIL_WORDS + 1; /* what is in the frame of a signal is not noted: no trail */
+				t->n |= NO_TRAIL; /* what is in the frame of a signal is not noted: no trail */
 			if (!interrupted(f))
 				break;
 			is_call = false;
@@ -298,17 +309,20 @@ unsigned grt__callers(uintptr_t *pc, unsigned max)
 	return walk(&f, NULL, pc, max);
 }
 
-/* The words are looked at in the order of the walk, each of which is where those before it say, so what is read is there. */
-static bool same(const struct trail *t, const struct at *f)
+/* All words lie between sp and top, which is sure, so they are there. One that is torn, of a trail that is being written, may lie
+ * anywhere there; the sequence tells afterwards. */
+static inline bool same(const struct trail *t, const struct grt_regs *here, uintptr_t top)
 {
-	uint32_t n = grt_load_relaxed(&t->n);
-	if (grt_load_relaxed(&t->sp) != f->sp || grt_load_relaxed(&t->top) != f->top || n > TRAIL_WORDS ||
+	uint32_t n = grt_load_relaxed(&t->n), words = n & 0xffff;
+	uintptr_t sp = here->r[GRT_REG_SP], room = top - sp - 8;
+	if (grt_load_relaxed(&t->sp) != sp || grt_load_relaxed(&t->top) != top || words > TRAIL_WORDS ||
+	    (n & BY_FP && grt_load_relaxed(&t->fp) != here->r[GRT_REG_FP]) ||
+	    (n & BY_BX && grt_load_relaxed(&t->bx) != here->r[GRT_REG_RBX]) ||
 	    grt_load_relaxed(&t->forgotten) != grt_load_relaxed(&forgotten))
 		return false;
-	for (uint32_t i = 0; i < n; i++) {
+	for (uint32_t i = 0; i < words; i++) {
 		uint32_t at = grt_load_relaxed(&t->at[i]);
-		uintptr_t value = grt_load_relaxed(&t->value[i]), addr = f->sp + at;
-		if (at == AT_FP ? f->fp != value : at == AT_BX ? f->bx != value : !on_stack(f, addr, 8) || load(addr) != value)
+		if (grt_unlikely(at > room) || load(sp + at) != grt_load_relaxed(&t->value[i]))
 			return false;
 	}
 	return true;
@@ -322,10 +336,12 @@ static void leave_trail(struct trail *to, const struct trail *t)
 	__atomic_thread_fence(__ATOMIC_RELEASE); /* the words after the lock, for who reads them */
 	grt_store_relaxed(&to->sp, t->sp);
 	grt_store_relaxed(&to->top, t->top);
+	grt_store_relaxed(&to->fp, t->fp);
+	grt_store_relaxed(&to->bx, t->bx);
 	grt_store_relaxed(&to->tag, t->tag);
 	grt_store_relaxed(&to->forgotten, t->forgotten);
 	grt_store_relaxed(&to->n, t->n);
-	for (uint32_t i = 0; i < t->n; i++) {
+	for (uint32_t i = 0; i < (t->n & 0xffff); i++) {
 		grt_store_relaxed(&to->at[i], t->at[i]);
 		grt_store_relaxed(&to->value[i], t->value[i]);
 	}
@@ -337,22 +353,23 @@ uint32_t grt__callers_tag(uint32_t (*tag_of)(const uintptr_t *pc, unsigned n))
 	struct grt_regs here;
 	uintptr_t pc[MOST_CALLERS];
 	grt__regs_here(&here);
-	struct at f = at_regs(&here);
-	struct trail *known = trail_of(f.sp), t;
+	uintptr_t top = sure_top(here.r[GRT_REG_SP]);
+	struct trail *known = trail_of(here.r[GRT_REG_SP]), t;
 	uint32_t seq = grt_load_acquire(&known->seq);
-	if (f.sure && seq && !(seq & 1) && same(known, &f)) {
+	if (grt_likely(top) && seq && !(seq & 1) && grt_likely(same(known, &here, top))) {
 		uint32_t tag = grt_load_relaxed(&known->tag);
 		__atomic_thread_fence(__ATOMIC_ACQUIRE);
-		if (grt_load_relaxed(&known->seq) == seq)
+		if (grt_likely(grt_load_relaxed(&known->seq) == seq))
 			return tag;
 	}
-	bool sure = f.sure;
+	struct at f = at_regs(&here);
 	t.sp = f.sp;
 	t.top = f.top;
 	t.n = 0;
+	t.fp = t.bx = 0;
 	t.forgotten = grt_load_acquire(&forgotten);
 	t.tag = tag_of(pc, walk(&f, &t, pc, MOST_CALLERS));
-	if (sure && t.n <= TRAIL_WORDS)
+	if (top && !(t.n & NO_TRAIL))
 		leave_trail(known, &t);
 	return t.tag;
 }

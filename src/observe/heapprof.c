@@ -16,11 +16,21 @@ enum { HEADS = 1 << 14, CHUNKS = 128, RING = 4096, LARGE_RING = 1 << 16, FINE_RA
 #define UNITS ((uint32_t)(CHUNK / 8)) /* of a chunk: what tags count, from 1 */
 #define LOST UINT32_MAX
 
+/*
+ * Blocks and their bytes. The latest are in one word, for one atomic operation an event, and taken out when one of its halves is half
+ * full.
+ */
+struct tally {
+	uint64_t latest, n, bytes; /* atomic: relaxed */
+};
+#define TALLY_ONE (1ull << 40)
+#define TALLY_FULL (1ull << 63 | 1ull << 39)
+
 struct bucket {
 	uint64_t hash;
 	uint32_t next; /* tag of the next in the chain */
 	uint32_t nframes;
-	uint64_t allocs, alloc_bytes, frees, free_bytes; /* atomic: relaxed */
+	struct tally allocs, frees;
 	uintptr_t frame[];
 };
 
@@ -109,20 +119,28 @@ static uint32_t tag_of(const uintptr_t *frame, unsigned n)
 
 /* ---- the hooks ---- */
 
+static void count(struct tally *t, size_t n)
+{
+	if (grt_unlikely(n > TALLY_ONE >> 2)) {
+		grt_add_relaxed(&t->n, 1);
+		grt_add_relaxed(&t->bytes, n);
+	} else if (grt_unlikely(grt_add_relaxed(&t->latest, TALLY_ONE + n) & TALLY_FULL)) {
+		uint64_t w = __atomic_exchange_n(&t->latest, 0, __ATOMIC_RELAXED);
+		grt_add_relaxed(&t->n, w / TALLY_ONE);
+		grt_add_relaxed(&t->bytes, w % TALLY_ONE);
+	}
+}
+
 static uint32_t on_alloc(size_t n)
 {
 	uint32_t tag = grt__callers_tag(tag_of);
-	struct bucket *b = bucket_at(tag);
-	grt_add_relaxed(&b->allocs, 1);
-	grt_add_relaxed(&b->alloc_bytes, n);
+	count(&bucket_at(tag)->allocs, n);
 	return tag;
 }
 
 static void on_free(uint32_t tag, const void *p, size_t n)
 {
-	struct bucket *b = bucket_at(tag);
-	grt_add_relaxed(&b->frees, 1);
-	grt_add_relaxed(&b->free_bytes, n);
+	count(&bucket_at(tag)->frees, n);
 	const struct g *gp = grt__self.g;
 	struct freed now = {NULL, n, tag, grt__callers_tag(tag_of), gp ? gp->id : 0};
 	struct freed *f = &ring[(grt_add_relaxed(&ring_next, 1) - 1) % ring_size];
@@ -231,13 +249,19 @@ struct counts {
 	uint64_t blocks, bytes, ever, ever_bytes;
 };
 
+static struct counts total(const struct tally *t)
+{
+	uint64_t w = grt_load_acquire(&t->latest);
+	return (struct counts){.ever = grt_load_relaxed(&t->n) + w / TALLY_ONE,
+	                       .ever_bytes = grt_load_relaxed(&t->bytes) + w % TALLY_ONE};
+}
+
 static struct counts counts_of(const struct bucket *b)
 {
 	/* Frees first, so that there are never more of them. */
-	uint64_t frees = grt_load_acquire(&b->frees), free_bytes = grt_load_acquire(&b->free_bytes);
-	struct counts c = {.ever = grt_load_relaxed(&b->allocs), .ever_bytes = grt_load_relaxed(&b->alloc_bytes)};
-	c.blocks = c.ever - frees;
-	c.bytes = c.ever_bytes > free_bytes ? c.ever_bytes - free_bytes : 0;
+	struct counts free = total(&b->frees), c = total(&b->allocs);
+	c.blocks = c.ever > free.ever ? c.ever - free.ever : 0;
+	c.bytes = c.ever_bytes > free.ever_bytes ? c.ever_bytes - free.ever_bytes : 0;
 	return c;
 }
 

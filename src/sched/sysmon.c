@@ -560,10 +560,8 @@ int grt__sysmon_start(const char **why)
 	while (grt_load_acquire(&birth.verdict) == 0)
 		grt__os_futex_wait(&birth.verdict, 0, INT64_MAX);
 	*why = birth.why;
-	if (!birth.why) {
-		grt__tidy_init();
+	if (!birth.why)
 		return 0;
-	}
 	/* What counts threads shall have forgotten this one when libc makes the program's; its stack is left to it. */
 	while (grt__os_tgkill(sched.pid, birth.tid, 0) == 0)
 		grt__sys0(SYS_sched_yield);

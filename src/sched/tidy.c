@@ -120,6 +120,7 @@ static void hook(void)
 
 void grt__tidy_init(void)
 {
+	grt_store_relaxed(&asked, 1); /* what was freed until now */
 	grt__scavenge_hook = hook;
 }
 

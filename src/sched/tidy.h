@@ -15,6 +15,7 @@ void grt__tidy(int64_t now);
 int64_t grt__tidy_due(int64_t now);
 /* The caches of idle Ps, at once. A task in a critical section. */
 void grt__tidy_trim(void);
+/* sysmon is there, and may be woken. */
 void grt__tidy_init(void);
 /* There is no sysmon until the child makes a thread: who frees pages does it. */
 void grt__tidy_fork_child(void);

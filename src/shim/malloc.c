@@ -276,11 +276,11 @@ static GRT_NOINLINE void free_checked(void *p, size_t n)
 GRT_ALWAYS_INLINE void give_back(void *p)
 {
 	struct grt_tls *t = &grt__self;
-	struct span *s = span_of(p); /* NULL for NULL */
-	if (grt_unlikely(!s) || grt_unlikely(t->crit)) {
+	if (grt_unlikely(!in_arena(p)) || grt_unlikely(t->crit)) { /* nor is NULL */
 		free_slow(p);
 		return;
 	}
+	struct span *s = span_in_arena(p);
 	t->crit = 1;
 	grt_barrier(); /* as in alloc */
 	struct mcache *c = grt_load_relaxed(&t->mcache);

@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include "../shim/check.h"
 #include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -93,6 +94,7 @@ enum way {
 	INSIDE,
 	INSIDE_16,
 	INSIDE_END,
+	GIVEN_BACK,
 	WAYS
 };
 static const char *const name[WAYS] = {"twice",
@@ -104,7 +106,22 @@ static const char *const name[WAYS] = {"twice",
                                        "a thread, then another",
                                        "inside, at 8",
                                        "inside, at 16",
-                                       "inside, at the end"};
+                                       "inside, at the end",
+                                       "twice, its memory given back in between"};
+
+/* The block in the middle of a free run, which goes back to the kernel: nothing of what free left there is to be seen. */
+static void given_back(size_t n)
+{
+	enum { MANY = 400 };
+	static char *p[MANY];
+	int many = n > 100000 ? 4 : MANY;
+	for (int i = 0; i < many; i++)
+		p[i] = OPAQUE((char *)malloc(n));
+	for (int i = 0; i < many; i++)
+		free(p[i]);
+	malloc_trim(0);
+	free(p[many / 2]);
+}
 
 static void does(enum way way, size_t n)
 {
@@ -153,6 +170,9 @@ static void does(enum way way, size_t n)
 		break;
 	case INSIDE_16:
 		free(n > 16 ? p + 16 : p + 1);
+		break;
+	case GIVEN_BACK:
+		given_back(n);
 		break;
 	case INSIDE_END:
 		free(p + n - (n > 1 ? 1 : -1));
