@@ -9,12 +9,19 @@
  * pthread_create, tasks made by grt_go. The first call starts the runtime. None of them is async-signal-safe except
  * grt_version and grt_write_heap_profile, and none is a cancellation point.
  *
+ * Mistakes that panic in Go panic here: with nobody to recover, "panic: " and Go's words on standard error, then stacks as GOTRACEBACK says,
+ * then exit status 2.
+ *
+ * Time is in nanoseconds of CLOCK_MONOTONIC. GRT_FOREVER as a time-out is none; one that is not positive does not wait.
+ *
  * Where this libc or kernel cannot carry tasks (`grt doctor` says why) everything below still works, on kernel threads.
  */
 #ifndef GRT_H
 #define GRT_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -23,6 +30,13 @@ extern "C" {
 #define GRT_VERSION_MAJOR 0
 #define GRT_VERSION_MINOR 1
 #define GRT_VERSION_PATCH 0
+
+#define GRT_FOREVER INT64_MAX
+#define GRT_SECOND INT64_C(1000000000)
+#define GRT_MILLISECOND INT64_C(1000000)
+#define GRT_MICROSECOND INT64_C(1000)
+
+/* ---- tasks ---- */
 
 /*
  * Runs fn(arg) as a new task (Go's go statement). The task is detached: nobody joins it, and its end releases everything it had.
@@ -90,6 +104,91 @@ const char *grt_version(void);
  * Returns 0 if threads run as tasks, 1 if they stay 1:1 (then the first line is the reason).
  */
 int grt_doctor_report(char *buf, size_t size);
+
+/* ---- channels ---- */
+
+/*
+ * A channel carries elements of one size, which are copied in and out, from one task to another. Unbuffered (capacity 0), a send and a
+ * receive meet; buffered, up to capacity elements wait inside. Waiters are served first come, first served, and a value goes straight
+ * into the memory of a receiver that waits. These functions may be called by any thread, also kernel threads that libgrt did not make;
+ * not by signal handlers. A handler that runs during a wait may itself wait, or leave by siglongjmp: the operation has not taken place then.
+ *
+ * In place of a channel NULL may be given, Go's nil channel: send and receive wait for ever, in a select it is never ready. Semantics:
+ * the Go specification, "Channel types", "Send statements", "Receive operator", "Select statements".
+ */
+typedef struct grt_chan grt_chan;
+
+/*
+ * A new channel for elements of elem_size bytes (0 is allowed), with room for capacity of them: make(chan T, capacity). It is the caller's,
+ * who ends it with grt_chan_free. NULL with errno ENOMEM.
+ */
+grt_chan *grt_chan_make(size_t elem_size, size_t capacity);
+
+/*
+ * Frees it, and forgets what is in it. Nobody may be using it or wait on it (that is a fatal error if it is seen): whoever has received
+ * the last value, or learnt of the close, may free it, but not while another task is inside a select that names it. NULL is ignored. Go
+ * has a collector for this.
+ */
+void grt_chan_free(grt_chan *c);
+
+/*
+ * Sends *value; waits until a receiver takes it, or there is room. Panics with "send on closed channel", also when the channel is closed during the
+ * wait.
+ */
+void grt_chan_send(grt_chan *c, const void *value);
+
+/*
+ * Receives into *value (NULL: it is dropped). False: the channel is closed and drained, *value is zero.
+ */
+bool grt_chan_recv(grt_chan *c, void *value);
+
+/* What try and timed forms return; GRT_CLOSED only by those that receive. */
+enum grt_chan_result { GRT_OK = 1, GRT_CLOSED = 0, GRT_WOULD_BLOCK = -1, GRT_TIMED_OUT = -1 };
+
+/* The same without waiting (a select with that case and default): GRT_WOULD_BLOCK instead. */
+int grt_chan_try_send(grt_chan *c, const void *value);
+int grt_chan_try_recv(grt_chan *c, void *value);
+
+/* The same, for timeout ns at most: GRT_TIMED_OUT then. */
+int grt_chan_send_timed(grt_chan *c, const void *value, int64_t timeout);
+int grt_chan_recv_timed(grt_chan *c, void *value, int64_t timeout);
+
+/*
+ * Nothing more will be sent. Receivers get what is inside, then zero and false; those that wait are woken. Panics with "close of closed
+ * channel" or "close of nil channel"; tasks that wait to send panic.
+ */
+void grt_chan_close(grt_chan *c);
+
+/* Elements inside, and how many there may be; 0 of NULL. A snapshot. */
+size_t grt_chan_len(grt_chan *c);
+size_t grt_chan_cap(grt_chan *c);
+
+/* One case of a select. */
+struct grt_case {
+	grt_chan *chan; /* NULL: never ready */
+	void *value;    /* what to send, or where to receive (NULL: dropped) */
+	uint8_t op;     /* GRT_SEND or GRT_RECV */
+	uint8_t ok;     /* set when the receive went ahead: 1 an element, 0 the channel is closed and drained */
+};
+enum { GRT_SEND = 1, GRT_RECV = 2 };
+#ifdef __cplusplus
+#define GRT_CASE(c, v, o) (grt_case{(c), const_cast<void *>(static_cast<const void *>(v)), (o), 0})
+#else
+#define GRT_CASE(c, v, o) ((struct grt_case){(c), (void *)(v), (o), 0})
+#endif
+#define GRT_CASE_SEND(c, v) GRT_CASE(c, v, GRT_SEND)
+#define GRT_CASE_RECV(c, v) GRT_CASE(c, v, GRT_RECV)
+
+/*
+ * Waits until one of n cases can go ahead, does it, and returns its index; among several that are ready each is as likely. -1 when none was
+ * before `timeout` ns were over: GRT_FOREVER waits (also without any case that can be ready), 0 is Go's default. Panics as grt_chan_send. n is at
+ * most 65535. Fatal without memory for the books of more than 16 cases.
+ *
+ *     struct grt_case k[] = {GRT_CASE_RECV(work, &job), GRT_CASE_RECV(quit, NULL)};
+ *     switch (grt_select(k, 2, GRT_FOREVER)) {
+ *     case 0: ...
+ */
+int grt_select(struct grt_case *cases, size_t n, int64_t timeout);
 
 #ifdef __cplusplus
 }

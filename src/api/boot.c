@@ -15,6 +15,7 @@
 #include "sched/stack.h"
 #include "sched/task.h"
 #include "sched/tcb.h"
+#include "sync/chan.h"
 #include "sync/futex.h"
 #include "sync/mutex.h"
 #include "sync/once.h"
@@ -201,6 +202,7 @@ void grt__fork_child(void)
 		gp->lockedm = mp;
 	grt__stack_fork_child();
 	grt__futex_reset_in_child();
+	grt__chan_fork_child();
 	grt__tcb_fork_child(gp, mp);
 	grt__task_fork_child(gp);
 	grt__pin_fork_child(mp, gp);

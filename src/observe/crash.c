@@ -210,6 +210,35 @@ static void on_early_throw(void)
 	grt__report_end_sig();
 }
 
+void grt__crash_end(void (*head)(void *arg), void *arg, bool all)
+{
+	struct grt_regs regs;
+	enum traceback_detail detail;
+	bool everybody;
+	bool stacks = level(all, &everybody, &detail);
+	bool early = grt__throw_hook != on_throw;
+	uintptr_t pc[64];
+	unsigned n = early ? grt__callers(pc, GRT_COUNT(pc)) : 0;
+	if (early)
+		grt__modules_refresh();
+	if (!grt__report_begin_sig()) /* by a handler, in the middle of another */
+		grt__sys1(SYS_exit_group, 2);
+	head(arg);
+	if (stacks && early) {
+		grt__out(OUT, "\nthread %d [running]:\n", grt__sys_gettid());
+		grt__traceback_calls_sig(pc, n);
+	} else if (stacks) {
+		grt__regs_here(&regs);
+		grt__out_str(OUT, "\n");
+		print_stacks(grt__self.g, &regs, everybody, detail);
+	}
+	grt__report_end_sig();
+	if (grt__knobs.traceback == KNOB_TRACEBACK_CRASH)
+		grt__throw_silently();
+	for (;;)
+		grt__sys1(SYS_exit_group, 2);
+}
+
 void grt__crash_init_early(void)
 {
 	if (!grt__throw_hook)

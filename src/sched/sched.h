@@ -74,6 +74,12 @@ enum grt_wait {
 	WAIT_FUTEX,
 	WAIT_SLEEP,
 	WAIT_SYSCALL,
+	WAIT_CHAN_SEND,
+	WAIT_CHAN_RECV,
+	WAIT_CHAN_SEND_NIL,
+	WAIT_CHAN_RECV_NIL,
+	WAIT_SELECT,
+	WAIT_SELECT_NONE,
 	WAIT_LAST
 };
 extern const char *const grt__wait_reason_name[WAIT_LAST];
