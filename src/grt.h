@@ -52,7 +52,7 @@ int grt_go(void (*fn)(void *), void *arg);
 void grt_yield(void);
 
 /*
- * Ends the calling task (Go's runtime.Goexit): cleanup handlers run, C++ frames unwind, thread_local and key destructors run. As
+ * Ends the calling task (Go's runtime.Goexit): deferred calls run, newest first, then cleanup handlers, C++ frames unwind, thread_local and key destructors run. As
  * pthread_exit(NULL), also from main: then the process ends, with status 0, when the last task does.
  */
 void grt_exit(void) __attribute__((noreturn));
@@ -104,6 +104,160 @@ const char *grt_version(void);
  * Returns 0 if threads run as tasks, 1 if they stay 1:1 (then the first line is the reason).
  */
 int grt_doctor_report(char *buf, size_t size);
+
+/* ---- defer, panic, recover ---- */
+
+/*
+ * GRT_DEFER(fn, arg); as a declaration in a block: fn(arg) is called when the block is left, by its end, return, break, goto or a C++ exception,
+ * in reverse order, and also by a panic or grt_exit (but not by longjmp). arg is evaluated now, and is read when fn runs. As Go's defer, but
+ * for the block instead of the function.
+ */
+#define GRT_DEFER(fn, arg) GRT_DEFER_AS(fn, arg, __COUNTER__)
+#define GRT_DEFER_AS(fn, arg, n) GRT_DEFER_TO(fn, arg, n)
+#define GRT_DEFER_TO(fn, arg, n)                                                                                       \
+	struct grt_defer __attribute__((cleanup(grt_defer_pop))) grt_deferred_##n;                                         \
+	grt_defer_push(&grt_deferred_##n, (fn), (arg))
+
+struct grt_defer {
+	struct grt_defer *next;
+	void (*fn)(void *);
+	void *arg;
+	void *scope, *panic;
+	int done;
+};
+/* What GRT_DEFER is made of; a record must be popped before it goes out of scope. */
+void grt_defer_push(struct grt_defer *d, void (*fn)(void *), void *arg);
+void grt_defer_pop(struct grt_defer *d);
+
+/*
+ * Panics: the deferred calls of this thread run, newest first. If none recovers, the program ends: "panic: " and text, the stack as
+ * GOTRACEBACK says, exit status 2 (GOTRACEBACK=crash: SIGABRT). A panic in a deferred call takes the place of the one before. text must
+ * live as long as the panic. Any thread; not in signal handlers. C++ frames in between are not unwound: their destructors do not run.
+ */
+void grt_panic(const char *text) __attribute__((noreturn));
+/* The same with a value for who recovers; text says for the message what it is (NULL: "(value)"). */
+void grt_panic_value(const void *value, const char *text) __attribute__((noreturn));
+
+/*
+ * In a function that was called because of a panic, itself and not in one that it calls: ends the panic, and yields its value (that of grt_panic is
+ * text). NULL anywhere else, and when there is no panic. When that function returns, the remaining deferred calls of the innermost
+ * grt_call run, and it returns false; without one, the task ends as if its function had returned, and of main, the process, with
+ * status 0.
+ */
+#define grt_recover() grt_recover_in(__builtin_dwarf_cfa())
+void *grt_recover_in(const void *frame);
+
+/* Calls fn(arg). True when it returned; false when a panic inside was recovered by a call deferred inside. */
+bool grt_call(void (*fn)(void *), void *arg);
+
+/* ---- synchronisation ---- */
+
+/*
+ * Go's package sync. All objects are ready when they are zero, need no end, and must neither be copied nor go away while in use; any
+ * thread may use them, and not signal handlers. Nobody owns a lock: another task may unlock it. In a child of fork a lock is as it was,
+ * and nobody waits.
+ */
+
+/*
+ * A mutex with two modes (sync.Mutex). Normally whoever runs takes it; a waiter that has waited for more than 1 ms makes it starving:
+ * then it goes from hand to hand in the order of arrival, until there is no waiter or one waited less. Fatal: "sync: unlock of unlocked mutex".
+ */
+typedef struct {
+	uint32_t state, sema;
+} grt_mutex;
+void grt_mutex_lock(grt_mutex *m);
+bool grt_mutex_try_lock(grt_mutex *m);
+void grt_mutex_unlock(grt_mutex *m);
+
+/*
+ * Many readers or one writer (sync.RWMutex). A writer that waits keeps new readers out, so a reader must not lock twice. Fatal: "sync: RUnlock of
+ * unlocked RWMutex", "sync: Unlock of unlocked RWMutex".
+ */
+typedef struct {
+	grt_mutex w;
+	uint32_t writer_sema, reader_sema;
+	int32_t readers, reader_wait;
+} grt_rwmutex;
+void grt_rwmutex_rlock(grt_rwmutex *rw);
+bool grt_rwmutex_try_rlock(grt_rwmutex *rw);
+void grt_rwmutex_runlock(grt_rwmutex *rw);
+void grt_rwmutex_lock(grt_rwmutex *rw);
+bool grt_rwmutex_try_lock(grt_rwmutex *rw);
+void grt_rwmutex_unlock(grt_rwmutex *rw);
+
+/*
+ * Waits for a number of tasks (sync.WaitGroup): add before each is started, done at its end, wait for the count to be 0. Panics: "sync:
+ * negative WaitGroup counter", "sync: WaitGroup misuse: Add called concurrently with Wait", "sync: WaitGroup is reused before previous Wait has
+ * returned".
+ */
+typedef struct {
+	uint64_t state;
+	uint32_t sema;
+} grt_wait_group;
+void grt_wait_group_add(grt_wait_group *wg, int delta);
+void grt_wait_group_done(grt_wait_group *wg);
+void grt_wait_group_wait(grt_wait_group *wg);
+
+/*
+ * A condition (sync.Cond). wait unlocks m, waits to be told, locks m: only signal and broadcast end it, nothing spurious. signal wakes
+ * the one that has waited longest. m is the same for all that wait.
+ */
+typedef struct {
+	uint32_t wait, notify;
+} grt_cond;
+void grt_cond_wait(grt_cond *c, grt_mutex *m);
+void grt_cond_signal(grt_cond *c);
+void grt_cond_broadcast(grt_cond *c);
+
+/*
+ * Runs fn(arg) the first time (sync.Once); whoever comes meanwhile waits for its end. It counts as done also if fn panics. fn must not use
+ * the same once.
+ */
+typedef struct {
+	uint32_t done;
+	grt_mutex m;
+} grt_once;
+void grt_once_do(grt_once *o, void (*fn)(void *), void *arg);
+
+/* fn(arg), computed once (sync.OnceValue). If it panicked, each call panics with the same value. */
+typedef struct {
+	grt_once once;
+	void *value;
+	const char *text;
+	int state;
+} grt_once_value;
+void *grt_once_value_get(grt_once_value *o, void *(*fn)(void *), void *arg);
+
+/*
+ * A counting semaphore: acquire takes one, or waits, release gives one; waiters are served in the order of arrival. timed: false after timeout
+ * ns.
+ */
+typedef struct {
+	uint32_t count;
+} grt_sem;
+#define GRT_SEM_INIT(n)                                                                                                \
+	{                                                                                                                  \
+		n                                                                                                              \
+	}
+void grt_sem_acquire(grt_sem *s);
+bool grt_sem_try_acquire(grt_sem *s);
+bool grt_sem_acquire_timed(grt_sem *s, int64_t timeout);
+void grt_sem_release(grt_sem *s);
+
+/*
+ * Objects to use again (sync.Pool): get takes one that was put, or calls make(arg) (NULL: yields NULL); put gives one. A pool may drop
+ * objects at any time, by drop(object, arg): those that nobody took for two to four minutes, and what is too much. Each P has a store of its
+ * own, so the usual case shares nothing. All three fields before first use; grt_pool_free drops everything.
+ */
+typedef struct {
+	void *(*make)(void *arg);
+	void (*drop)(void *object, void *arg);
+	void *arg;
+	void *store;
+} grt_pool;
+void *grt_pool_get(grt_pool *p);
+void grt_pool_put(grt_pool *p, void *object);
+void grt_pool_free(grt_pool *p);
 
 /* ---- channels ---- */
 

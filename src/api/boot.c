@@ -19,6 +19,7 @@
 #include "sync/futex.h"
 #include "sync/mutex.h"
 #include "sync/once.h"
+#include "sync/sema.h"
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
@@ -203,6 +204,7 @@ void grt__fork_child(void)
 	grt__stack_fork_child();
 	grt__futex_reset_in_child();
 	grt__chan_fork_child();
+	grt__sema_fork_child();
 	grt__tcb_fork_child(gp, mp);
 	grt__task_fork_child(gp);
 	grt__pin_fork_child(mp, gp);

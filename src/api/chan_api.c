@@ -67,8 +67,7 @@ GRT_EXPORT int grt_chan_try_recv(grt_chan *c, void *value)
 	return r < 0 ? GRT_WOULD_BLOCK : r;
 }
 
-/* What a time-out means now: see grt__select. */
-static int64_t deadline_of(int64_t timeout)
+int64_t grt__api_deadline(int64_t timeout)
 {
 	if (timeout <= 0)
 		return INT64_MIN;
@@ -81,7 +80,7 @@ static int64_t deadline_of(int64_t timeout)
 GRT_EXPORT int grt_chan_send_timed(grt_chan *c, const void *value, int64_t timeout)
 {
 	struct chan_case k = {.c = c, .elem = (void *)value, .op = CASE_SEND};
-	int r = grt__select(&k, 1, deadline_of(timeout), NULL);
+	int r = grt__select(&k, 1, grt__api_deadline(timeout), NULL);
 	if (grt_unlikely(r == -EPIPE))
 		closed();
 	return r == 0 ? GRT_OK : GRT_TIMED_OUT;
@@ -90,7 +89,7 @@ GRT_EXPORT int grt_chan_send_timed(grt_chan *c, const void *value, int64_t timeo
 GRT_EXPORT int grt_chan_recv_timed(grt_chan *c, void *value, int64_t timeout)
 {
 	struct chan_case k = {.c = c, .elem = value, .op = CASE_RECV};
-	int r = grt__select(&k, 1, deadline_of(timeout), NULL);
+	int r = grt__select(&k, 1, grt__api_deadline(timeout), NULL);
 	return r == 0 ? k.ok : GRT_TIMED_OUT;
 }
 
@@ -125,7 +124,7 @@ static GRT_NOINLINE int select_large(struct chan_case *cases, size_t n, int64_t 
 GRT_EXPORT int grt_select(struct grt_case *cases, size_t n, int64_t timeout)
 {
 	struct chan_case *k = (struct chan_case *)cases;
-	int64_t deadline = deadline_of(timeout);
+	int64_t deadline = grt__api_deadline(timeout);
 	int r = grt_likely(n <= SELECT_SMALL) ? grt__select(k, n, deadline, NULL) : select_large(k, n, deadline);
 	if (grt_unlikely(r == -EPIPE))
 		closed();

@@ -22,6 +22,7 @@ const char *const grt__wait_reason_name[WAIT_LAST] = {
 	[WAIT_CHAN_RECV_NIL] = "chan receive (nil chan)",
 	[WAIT_SELECT] = "select",
 	[WAIT_SELECT_NONE] = "select (no cases)",
+	[WAIT_WAITGROUP] = "sync.WaitGroup.Wait",
 };
 
 struct parker *grt__parker(void)

@@ -80,6 +80,7 @@ enum grt_wait {
 	WAIT_CHAN_RECV_NIL,
 	WAIT_SELECT,
 	WAIT_SELECT_NONE,
+	WAIT_WAITGROUP,
 	WAIT_LAST
 };
 extern const char *const grt__wait_reason_name[WAIT_LAST];
