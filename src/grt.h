@@ -105,6 +105,12 @@ const char *grt_version(void);
  */
 int grt_doctor_report(char *buf, size_t size);
 
+/* Waits for ns nanoseconds at least (time.Sleep); signal handlers run meanwhile and do not end it. Any thread. */
+void grt_sleep(int64_t ns);
+
+/* ns of CLOCK_MONOTONIC, without a system call. Any thread, async-signal-safe. */
+int64_t grt_now(void);
+
 /* ---- defer, panic, recover ---- */
 
 /*
@@ -343,6 +349,62 @@ enum { GRT_SEND = 1, GRT_RECV = 2 };
  *     case 0: ...
  */
 int grt_select(struct grt_case *cases, size_t n, int64_t timeout);
+
+/* ---- timers ---- */
+
+/*
+ * A timer sends the time at which it fired (grt_now) to its channel, elements of sizeof(int64_t), or calls a function in a task of its own. Semantics:
+ * package time of Go 1.23: a channel of a timer shows no length, and after stop or reset it yields no value from before. Any thread. In a
+ * child of fork a timer of its parent's does not fire until it is reset, nor a deadline of a context.
+ */
+typedef struct grt_timer_object grt_timer;
+
+/* Fires once in ns nanoseconds (time.NewTimer). The caller's, until grt_timer_free. NULL with errno ENOMEM. */
+grt_timer *grt_timer_new(int64_t ns);
+/* Fires every ns nanoseconds, and drops ticks that nobody takes (time.NewTicker). Panics unless ns is positive: "non-positive interval for
+ * NewTicker". */
+grt_timer *grt_ticker_new(int64_t ns);
+/* Calls fn(arg) in a new task in ns nanoseconds (time.AfterFunc). It has no channel. */
+grt_timer *grt_after_func(int64_t ns, void (*fn)(void *), void *arg);
+
+/* Its channel, which lives as long as the timer; NULL of grt_after_func's. */
+grt_chan *grt_timer_chan(grt_timer *t);
+/* True: it will not fire now, and would have; or its value had not been received, and will not be. A function that has been called goes on. */
+bool grt_timer_stop(grt_timer *t);
+/* Fires (first) in ns nanoseconds from now; a ticker's period becomes ns. Returns what stop would have. */
+bool grt_timer_reset(grt_timer *t, int64_t ns);
+/* Stops and frees it and its channel, on which nobody may wait. NULL is ignored. */
+void grt_timer_free(grt_timer *t);
+
+/* Channels that get the time once, or every ns nanoseconds (time.After, time.Tick); grt_chan_free ends them. NULL with errno ENOMEM. */
+grt_chan *grt_after(int64_t ns);
+grt_chan *grt_tick(int64_t ns);
+
+/* ---- contexts ---- */
+
+/*
+ * Go's package context: a tree; whatever ends one ends all below. Background never ends. Any thread. The functions that make one return NULL
+ * with errno ENOMEM; parent NULL means background. Each is freed by grt_context_free, which cancels it first, so that what was derived from it
+ * is cancelled too; free those before, if their values are still to be looked up.
+ */
+typedef struct grt_context grt_context;
+grt_context *grt_context_background(void);
+grt_context *grt_context_with_cancel(grt_context *parent);
+/* Ends by itself at `deadline` (grt_now), or in `timeout` ns. */
+grt_context *grt_context_with_deadline(grt_context *parent, int64_t deadline);
+grt_context *grt_context_with_timeout(grt_context *parent, int64_t timeout);
+/* Carries a value for a key, which is compared as a pointer. */
+grt_context *grt_context_with_value(grt_context *parent, const void *key, void *value);
+void grt_context_cancel(grt_context *ctx);
+/* A channel that is closed when it ends; NULL of what never ends. */
+grt_chan *grt_context_done(grt_context *ctx);
+/* 0; ECANCELED; ETIMEDOUT: the deadline passed. */
+int grt_context_err(grt_context *ctx);
+/* When it ends at the latest; false: no deadline. */
+bool grt_context_deadline(grt_context *ctx, int64_t *deadline);
+/* The value of the nearest with that key, upwards, or NULL. */
+void *grt_context_value(grt_context *ctx, const void *key);
+void grt_context_free(grt_context *ctx);
 
 #ifdef __cplusplus
 }

@@ -1,4 +1,5 @@
 #include "api/boot.h"
+#include "api/timer_api.h"
 #include "elf/module.h"
 #include "heap/cache.h"
 #include "observe/callers.h"
@@ -205,6 +206,8 @@ void grt__fork_child(void)
 	grt__futex_reset_in_child();
 	grt__chan_fork_child();
 	grt__sema_fork_child();
+	grt__timer_api_fork_child();
+	grt__context_fork_child();
 	grt__tcb_fork_child(gp, mp);
 	grt__task_fork_child(gp);
 	grt__pin_fork_child(mp, gp);

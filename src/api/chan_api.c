@@ -3,6 +3,7 @@
  */
 #include "api/boot.h"
 #include "api/panic.h"
+#include "api/timer_api.h"
 #include "grt.h"
 #include "sync/chan.h"
 #include <errno.h>
@@ -34,6 +35,10 @@ GRT_EXPORT void grt_chan_free(grt_chan *c)
 		return;
 	if (!grt__chan_idle(c))
 		grt__fatal("free of a channel that is waited for", false);
+	if (c->owner) {
+		grt__timer_chan_free(c);
+		return;
+	}
 	free(c);
 }
 
@@ -108,7 +113,7 @@ GRT_EXPORT size_t grt_chan_len(grt_chan *c)
 
 GRT_EXPORT size_t grt_chan_cap(grt_chan *c)
 {
-	return c ? c->cap : 0;
+	return c && !c->hidden ? c->cap : 0;
 }
 
 static GRT_NOINLINE int select_large(struct chan_case *cases, size_t n, int64_t deadline)

@@ -349,7 +349,7 @@ int grt__chan_close(struct grt_chan *c)
 
 size_t grt__chan_len(struct grt_chan *c)
 {
-	return c ? grt_load_relaxed(&c->count) : 0;
+	return c && !c->hidden ? grt_load_relaxed(&c->count) : 0;
 }
 
 size_t grt__chan_bytes(size_t elem_size, size_t cap)

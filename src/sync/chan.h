@@ -50,6 +50,8 @@ struct grt_chan {
 	uint8_t closed;      /* lock; likewise a hint */
 	struct chan_queue recvq, sendq;
 	uint64_t turns; /* lock: waiters that ever queued */
+	void *owner;    /* constant: the timer that sends here, or NULL (api/timer_api.c) */
+	uint8_t hidden; /* constant: len and cap are 0, though there is room for one */
 	GRT_ALIGNED(16) char ring[];
 };
 
