@@ -14,6 +14,10 @@
  *
  * Time is in nanoseconds of CLOCK_MONOTONIC. GRT_FOREVER as a time-out is none; one that is not positive does not wait.
  *
+ * A program that links libgrt and in which every task waits for another one for ever is ended: "fatal error: all tasks are asleep -
+ * deadlock!", the stacks of all, exit status 2. That is said only if nothing can wake it from outside: no task in a system call, no timer, no
+ * handler of a signal, no thread that libgrt did not make. Under LD_PRELOAD it hangs, as it would without libgrt.
+ *
  * Where this libc or kernel cannot carry tasks (`grt doctor` says why) everything below still works, on kernel threads.
  */
 #ifndef GRT_H
@@ -47,6 +51,12 @@ extern "C" {
 int grt_go(void (*fn)(void *), void *arg);
 
 /*
+ * The same with a stack of stack_size bytes, rounded up to pages; 0: the default, RLIMIT_STACK's as for pthreads. Memory is used as it is
+ * touched. -1 with errno EINVAL: less than PTHREAD_STACK_MIN, or more than there is address space.
+ */
+int grt_go_stack(void (*fn)(void *), void *arg, size_t stack_size);
+
+/*
  * Lets the other runnable tasks run first (Go's runtime.Gosched, POSIX sched_yield). Returns at once if there are none.
  */
 void grt_yield(void);
@@ -66,6 +76,39 @@ void grt_exit(void) __attribute__((noreturn));
 void grt_lock_os_thread(void);
 /* Undoes one grt_lock_os_thread. More unlocks than locks are ignored. */
 void grt_unlock_os_thread(void);
+
+/*
+ * The calling thread's name, as pthread_setname_np sets it, cut at 15 characters: in traces, gdb and ps (main's). A new task has its maker's.
+ */
+void grt_set_task_name(const char *name);
+void grt_task_name(char buf[16]);
+
+/* The number of the calling task in traces; main's is 1. 0 on a thread that is none. */
+uint64_t grt_task_id(void);
+
+/*
+ * One pointer of the calling thread's own, NULL at its start. Nothing is done with it at the end. (__thread variables and pthread keys are
+ * task-local as well.)
+ */
+void grt_set_task_local(void *value);
+void *grt_task_local(void);
+
+/*
+ * Marks calls that may sleep in the kernel and that libgrt cannot see coming, in a library that makes system calls by itself: other tasks run
+ * meanwhile at once, instead of some ten microseconds to milliseconds later when it is found asleep. Pairs nest. Signal handlers run in
+ * between. What enters libgrt in between (a wait, a wrapped system call) ends the section; malloc is slower there.
+ */
+void grt_block_begin(void);
+void grt_block_end(void);
+
+/* CPUs that the process may use (runtime.NumCPU). */
+int grt_num_cpu(void);
+
+/*
+ * How many kernel threads there may be for tasks, 10,000 at first (debug.SetMaxThreads): one more is a fatal error. Returns the limit before; n <= 0
+ * only asks. Near the limit new tasks are refused with EAGAIN.
+ */
+int grt_set_max_threads(int n);
 
 /*
  * Sets how many kernel threads run tasks at the same time and returns the value before; n <= 0 only asks (Go's

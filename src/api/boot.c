@@ -1,4 +1,5 @@
 #include "api/boot.h"
+#include "api/deadlock.h"
 #include "api/timer_api.h"
 #include "elf/module.h"
 #include "heap/cache.h"
@@ -140,6 +141,8 @@ static void boot(void)
 	grt__signal_adopt_pending();
 	grt_store_release(&grt__state, GRT_BOOTED);
 	grt__schedtrace_init();
+	if (!grt__knobs.preloaded)
+		grt__deadlock_init();
 }
 
 /* In a child of fork: its first thread. */

@@ -228,9 +228,13 @@ void grt__crash_end(void (*head)(void *arg), void *arg, bool all)
 		grt__out(OUT, "\nthread %d [running]:\n", grt__sys_gettid());
 		grt__traceback_calls_sig(pc, n);
 	} else if (stacks) {
+		struct others o = {.me = grt__self.g, .detail = detail};
 		grt__regs_here(&regs);
 		grt__out_str(OUT, "\n");
-		print_stacks(grt__self.g, &regs, everybody, detail);
+		if (!o.me || !o.me->is_g0) /* the scheduler, about all of them */
+			print_stacks(grt__self.g, &regs, everybody, detail);
+		else
+			grt__allg_for_each_sig(print_other, &o);
 	}
 	grt__report_end_sig();
 	if (grt__knobs.traceback == KNOB_TRACEBACK_CRASH)

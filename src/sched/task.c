@@ -152,7 +152,7 @@ static bool no_more_ms(void)
 {
 	if (grt_load_relaxed(&sched.m_refused) && !grt_load_relaxed(&sched.nmidle))
 		return true;
-	return grt_load_relaxed(&sched.nm_live) >= MAX_MS - SPARE_MS && !grt_load_relaxed(&sched.nmidle);
+	return !grt__ms_are_few() && !grt_load_relaxed(&sched.nmidle);
 }
 
 int grt__spawn(const struct grt_spawn *how, unsigned long *pthread)
