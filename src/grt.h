@@ -12,6 +12,21 @@
  * Mistakes that panic in Go panic here: with nobody to recover, "panic: " and Go's words on standard error, then stacks as GOTRACEBACK says,
  * then exit status 2.
  *
+ * Memory model (Go's). Within a task, things happen in program order. In addition, these happen before those:
+ *   grt_go                                      the start of the task. Its end happens before nothing, unless it says so by one of these
+ *   a send                                      the completion of its receive
+ *   the k-th receive, of capacity C             the completion of the k + C-th send (C = 0: of its own)
+ *   a close                                     a receive that returns because of it
+ *   the n-th unlock of a mutex                  the return of the m-th lock, n < m; of an RW mutex also between its readers and writers
+ *   a done of a wait group                      the return of a wait that it ends
+ *   a signal, a broadcast                       the return of the waits that it ends
+ *   the end of once's function                  the return of any call for that once
+ *   a release of a semaphore                    the acquire that gets it; a put into a pool: the get of that object
+ *   the firing of a timer, the end of a context what its channel or function lets go on
+ * The same holds for pthread_create, pthread_join and all of POSIX's locks, between tasks as between threads. C11's and C++'s atomics are
+ * between tasks what they are between threads; with memory_order_seq_cst, their default, they are Go's. A task that moves to another
+ * kernel thread sees what it wrote. Two accesses to plain memory of which one writes and neither happens before the other are a race, as in C.
+ *
  * Time is in nanoseconds of CLOCK_MONOTONIC. GRT_FOREVER as a time-out is none; one that is not positive does not wait.
  *
  * A program that links libgrt and in which every task waits for another one for ever is ended: "fatal error: all tasks are asleep -
@@ -392,6 +407,162 @@ enum { GRT_SEND = 1, GRT_RECV = 2 };
  *     case 0: ...
  */
 int grt_select(struct grt_case *cases, size_t n, int64_t timeout);
+
+/* ---- introspection ---- */
+
+/*
+ * Return addresses of the calling thread's stack, the innermost first, without the first `skip` (0: begins in the caller of this function);
+ * returns how many, at most n (runtime.Callers). Any thread; frames of code without unwind tables end it.
+ */
+int grt_callers(int skip, void **pc, int n);
+
+struct grt_frame {
+	void *pc;
+	char function[128]; /* "" if no symbol covers it */
+	char module[256];   /* file that it was loaded from */
+	uint64_t offset;    /* of pc in that file, as addr2line takes it */
+};
+/* One of these (runtime.Caller). False: the stack is not that deep. */
+bool grt_caller(int skip, struct grt_frame *frame);
+
+/*
+ * Writes the stack of the calling task, or of all tasks (those that run elsewhere: a header), as Go's tracebacks are, cut at size - 1 bytes
+ * and NUL-terminated; returns the length (runtime.Stack).
+ */
+size_t grt_stack(char *buf, size_t size, bool all);
+
+/* "libgrt 0.1.0, gcc 12.2.0, x86_64, debug level 0": how the library was built. Static storage. */
+const char *grt_build_info(void);
+
+/*
+ * Figures by name, Go's (package runtime/metrics) where Go has one; the i-th name, NULL above the last. The world is not stopped. False: no such
+ * name. Starts the runtime.
+ */
+const char *grt_metric_name(size_t i);
+bool grt_read_metric(const char *name, uint64_t *value);
+
+/* ---- containers ---- */
+
+/*
+ * A slice (Go's): GRT_SLICE(T) s = {0}; is empty. The elements are malloc's; grt_slice_free(&s) frees them. The macros evaluate an argument once, but for
+ * the slice.
+ *     grt_append(&s, v)         appends v; false with errno ENOMEM. Grows as Go's: doubled up to 256 elements, by a quarter and a bit above
+ *     grt_at(&s, i)             the element, an lvalue; panics with "index out of range [i] with length n"
+ *     grt_copy(&to, &from)      copies as many as fit, overlapping or not; returns how many
+ *     grt_slice_sub(&s, lo, hi) elements lo to hi - 1, of the same memory; panics with "slice bounds out of range [lo:hi] with capacity n"
+ */
+#define GRT_SLICE(T)                                                                                                   \
+	struct {                                                                                                           \
+		T *data;                                                                                                       \
+		size_t len, cap;                                                                                               \
+	}
+#define grt_append(s, v)                                                                                               \
+	(((s)->len < (s)->cap || grt_slice_grow((void **)&(s)->data, (s)->len, &(s)->cap, 1, sizeof *(s)->data)) &&        \
+	 ((s)->data[(s)->len] = (v), (s)->len++, true))
+#define grt_at(s, i) ((s)->data[grt_slice_index((size_t)(i), (s)->len)])
+#define grt_copy(to, from)                                                                                             \
+	grt_slice_copy((to)->data, (to)->len, (from)->data, (from)->len,                                                   \
+	               sizeof *(to)->data + 0 * sizeof((to)->data == (from)->data))
+#define grt_slice_sub(s, lo, hi)                                                                                       \
+	{                                                                                                                  \
+		(s)->data + grt_slice_bounds((size_t)(lo), (size_t)(hi), (s)->cap), (size_t)(hi) - (size_t)(lo),               \
+			(s)->cap - (size_t)(lo)                                                                                    \
+	}
+#define grt_slice_free(s) (grt_slice_drop((s)->data), (s)->data = NULL, (s)->len = (s)->cap = 0, (void)0)
+
+/* What the macros call. grow: room for `more` after len. */
+bool grt_slice_grow(void **data, size_t len, size_t *cap, size_t more, size_t elem_size);
+void grt_slice_drop(void *data);
+size_t grt_slice_copy(void *to, size_t nto, const void *from, size_t nfrom, size_t elem_size);
+void grt_slice_out_of_range(size_t i, size_t n) __attribute__((noreturn, cold));
+size_t grt_slice_bounds(size_t lo, size_t hi, size_t cap);
+static inline size_t grt_slice_index(size_t i, size_t n)
+{
+	if (__builtin_expect(i >= n, 0))
+		grt_slice_out_of_range(i, n);
+	return i;
+}
+
+/*
+ * A map (Go's): a Swiss table with a seed of its own. One task at a time may change it, and nobody may read it meanwhile: what is seen of that
+ * is fatal, "concurrent map writes" and the like. Pointers to values are good until the next insertion. Iteration begins anywhere; while it goes on
+ * entries may be deleted (those not reached yet will not come) and inserted (they may come or not).
+ */
+typedef struct grt_map grt_map;
+enum grt_map_kind {
+	GRT_MAP_INT,    /* keys are compared as bytes: integers and pointers, structures without holes */
+	GRT_MAP_STRING, /* keys are char *, compared as strings; the strings stay the program's and must not change */
+	GRT_MAP_CUSTOM  /* by the two functions */
+};
+typedef uint64_t (*grt_map_hash)(const void *key, uint64_t seed);
+typedef bool (*grt_map_equal)(const void *a, const void *b);
+
+/* NULL with errno ENOMEM. hint: room for so many. */
+grt_map *grt_map_make(size_t key_size, size_t value_size, size_t hint, enum grt_map_kind kind);
+grt_map *grt_map_make_custom(size_t key_size, size_t value_size, size_t hint, grt_map_hash hash, grt_map_equal equal);
+void grt_map_free(grt_map *m);
+/* Entries; 0 of NULL. */
+size_t grt_map_len(const grt_map *m);
+/* The value, or NULL: not there (also of a NULL map). */
+void *grt_map_get(grt_map *m, const void *key);
+/* The value, made of zeros if the key was not there; NULL with errno ENOMEM. Panics of a NULL map: "assignment to entry in nil map". */
+void *grt_map_put(grt_map *m, const void *key);
+/* True: it was there. */
+bool grt_map_delete(grt_map *m, const void *key);
+void grt_map_clear(grt_map *m);
+
+/* for (grt_map_iter it = grt_map_begin(m); grt_map_next(&it);) ... it.key, it.value. Who leaves early calls grt_map_end. */
+typedef struct {
+	const void *key;
+	void *value;
+	grt_map *map;
+	void *table;
+	size_t start, seen;
+} grt_map_iter;
+grt_map_iter grt_map_begin(grt_map *m);
+bool grt_map_next(grt_map_iter *it);
+void grt_map_end(grt_map_iter *it);
+
+/*
+ * GRT_MAP(name, K, V, kind); defines the type name and typed functions: name_make(hint), name_free, name_len, name_get (V * or NULL),
+ * name_put(m, key, value) (false: no memory), name_at (V *, inserted if needed), name_delete.
+ */
+#define GRT_MAP(name, K, V, kind)                                                                                      \
+	typedef struct {                                                                                                   \
+		grt_map *map;                                                                                                  \
+	} name;                                                                                                            \
+	__attribute__((unused)) static inline bool name##_make(name *m, size_t hint)                                       \
+	{                                                                                                                  \
+		m->map = grt_map_make(sizeof(K), sizeof(V), hint, kind);                                                       \
+		return m->map != NULL;                                                                                         \
+	}                                                                                                                  \
+	__attribute__((unused)) static inline void name##_free(name *m)                                                    \
+	{                                                                                                                  \
+		grt_map_free(m->map);                                                                                          \
+		m->map = NULL;                                                                                                 \
+	}                                                                                                                  \
+	__attribute__((unused)) static inline size_t name##_len(const name *m)                                             \
+	{                                                                                                                  \
+		return grt_map_len(m->map);                                                                                    \
+	}                                                                                                                  \
+	__attribute__((unused)) static inline V *name##_get(const name *m, K key)                                          \
+	{                                                                                                                  \
+		return (V *)grt_map_get(m->map, &key);                                                                         \
+	}                                                                                                                  \
+	__attribute__((unused)) static inline V *name##_at(name *m, K key)                                                 \
+	{                                                                                                                  \
+		return (V *)grt_map_put(m->map, &key);                                                                         \
+	}                                                                                                                  \
+	__attribute__((unused)) static inline bool name##_put(name *m, K key, V value)                                     \
+	{                                                                                                                  \
+		V *v = (V *)grt_map_put(m->map, &key);                                                                         \
+		return v && (*v = value, true);                                                                                \
+	}                                                                                                                  \
+	__attribute__((unused)) static inline bool name##_delete(name *m, K key)                                           \
+	{                                                                                                                  \
+		return grt_map_delete(m->map, &key);                                                                           \
+	}                                                                                                                  \
+	typedef name name##_type_ends_here
 
 /* ---- timers ---- */
 
