@@ -4,7 +4,9 @@ package main
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -201,6 +203,75 @@ func modeWaitGroup(given int64) {
 	}, 1, given)/100000)
 }
 
+func modeSpawn(given int64) {
+	fmt.Printf("spawn %.1f ns\n", calibrate(func(n int64) {
+		var wg sync.WaitGroup
+		for i := int64(0); i < n; i++ {
+			wg.Add(1)
+			go wg.Done()
+			wg.Wait()
+		}
+	}, 1000, given))
+}
+
+func modeYield(given int64) {
+	fmt.Printf("yield %.1f ns\n", calibrate(func(n int64) {
+		var wg sync.WaitGroup
+		wg.Add(2)
+		for t := 0; t < 2; t++ {
+			go func() {
+				for i := int64(0); i < n; i++ {
+					runtime.Gosched()
+				}
+				wg.Done()
+			}()
+		}
+		wg.Wait()
+	}, 1000, given)/2)
+}
+
+func memory() (bytes int64) {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		die("%v", err)
+	}
+	for _, line := range strings.Split(string(status), "\n") {
+		var kb int64
+		if n, _ := fmt.Sscanf(line, "VmRSS: %d", &kb); n == 1 {
+			bytes += kb * 1024
+		} else if n, _ := fmt.Sscanf(line, "VmPTE: %d", &kb); n == 1 {
+			bytes += kb * 1024
+		}
+	}
+	return
+}
+
+func modeParked(given int64) {
+	n := given
+	if n <= 0 {
+		n = 1000000
+	}
+	before := memory()
+	word := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Add(int(n))
+	for i := int64(0); i < n; i++ {
+		go func() {
+			<-word
+			wg.Done()
+		}()
+	}
+	for i := 0; i < 100; i++ {
+		runtime.Gosched()
+	}
+	time.Sleep(100 * time.Millisecond)
+	fmt.Printf("parked_memory %d bytes\n", (memory()-before)/n)
+	begin := time.Now()
+	close(word)
+	wg.Wait()
+	fmt.Printf("parked_release %.1f ns\n", float64(time.Since(begin).Nanoseconds())/float64(n))
+}
+
 func contend(tasks int, given int64) float64 {
 	return calibrate(func(n int64) {
 		var m sync.Mutex
@@ -324,6 +395,9 @@ func modeSieve(given int64) {
 var modes = map[string]func(int64){
 	"hop":       modeHop,
 	"buffered":  modeBuffered,
+	"spawn":     modeSpawn,
+	"yield":     modeYield,
+	"parked":    modeParked,
 	"select2":   modeSelect2,
 	"select4":   modeSelect4,
 	"select16":  modeSelect16,
