@@ -11,7 +11,6 @@
 #include "os/os.h"
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 struct grt_context {
 	struct grt_context *parent;                 /* tree lock */
@@ -109,10 +108,9 @@ static struct grt_context *make(struct grt_context *parent, int64_t deadline, bo
 	if (!parent)
 		parent = &background;
 	grt__boot();
-	struct grt_context *c = malloc(sizeof *c);
+	struct grt_context *c = calloc(1, sizeof *c);
 	if (!c)
 		return NULL;
-	memset(c, 0, sizeof *c);
 	if (ends && !(c->done = grt_chan_make(0, 0))) {
 		free(c);
 		return NULL;

@@ -285,11 +285,10 @@ static uint64_t random_word(void)
 
 static grt_map *make(size_t key_size, size_t value_size, size_t hint, enum grt_map_kind kind)
 {
-	grt_map *m = malloc(sizeof *m);
+	grt_map *m = calloc(1, sizeof *m);
 	size_t groups = 1;
 	if (!m)
 		return NULL;
-	memset(m, 0, sizeof *m);
 	m->key_size = key_size;
 	m->value_at = (key_size + 7) & ~(size_t)7;
 	if (value_size >= 16)

@@ -210,10 +210,9 @@ static void arm_locked(struct grt_timer_object *t, int64_t ns)
 static struct grt_timer_object *make(int64_t ns, bool ticker, void (*fn)(void *), void *arg)
 {
 	grt__boot();
-	struct grt_timer_object *t = malloc(sizeof *t);
+	struct grt_timer_object *t = calloc(1, sizeof *t);
 	if (!t)
 		return NULL;
-	memset(t, 0, sizeof *t);
 	t->epoch = grt__chan_epoch;
 	if (!fn && !(t->c = grt_chan_make(sizeof(int64_t), 1))) {
 		free(t);
