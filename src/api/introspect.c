@@ -58,7 +58,14 @@ GRT_EXPORT bool grt_caller(int skip, struct grt_frame *frame)
 
 GRT_EXPORT size_t grt_stack(char *buf, size_t size, bool all)
 {
-	return size ? grt__crash_stacks(buf, size, all) : 0;
+	if (!size)
+		return 0;
+	if (grt__self.g) /* whoever holds the report is not preempted: others spin for it */
+		grt__enter();
+	size_t n = grt__crash_stacks(buf, size, all);
+	if (grt__self.g)
+		grt__leave();
+	return n;
 }
 
 #define TEXT(x) TEXT_OF(x)

@@ -248,13 +248,11 @@ size_t grt__crash_stacks(char *buf, size_t size, bool all)
 {
 	struct grt_regs regs;
 	struct grt_out was;
-	bool early = grt__throw_hook != on_throw, task = grt__self.g != NULL;
+	bool early = grt__throw_hook != on_throw;
 	uintptr_t pc[64];
 	unsigned n = early ? grt__callers(pc, GRT_COUNT(pc)) : 0;
 	if (early)
 		grt__modules_refresh();
-	if (task)
-		grt__enter();
 	bool begun = grt__report_begin_sig();
 	if (begun) {
 		was = grt__report_out;
@@ -270,8 +268,6 @@ size_t grt__crash_stacks(char *buf, size_t size, bool all)
 		grt__report_out = was;
 		grt__report_end_sig();
 	}
-	if (task)
-		grt__leave();
 	size = begun ? size : 0;
 	buf[size] = '\0';
 	return size;

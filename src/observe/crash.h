@@ -40,7 +40,8 @@ void grt__crash_report_sig(int sig, siginfo_t *si, void *ucontext);
  */
 void grt__crash_end(void (*head)(void *arg), void *arg, bool all) GRT_NORETURN;
 
-/* The stack of the calling thread, or those of all tasks, into buf; the length, without the NUL. Any thread, not in a handler. */
+/* The stack of the calling thread, or those of all tasks, into buf; the length, without the NUL. Any thread, a task in a critical
+ * section, not in a handler. */
 size_t grt__crash_stacks(char *buf, size_t size, bool all);
 
 #endif
