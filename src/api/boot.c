@@ -1,5 +1,7 @@
 #include "api/boot.h"
 #include "elf/deepbind.h"
+#include "api/deadlock.h"
+#include "api/timer_api.h"
 #include "elf/module.h"
 #include "io/fd.h"
 #include "io/netpoll.h"
@@ -21,9 +23,11 @@
 #include "sched/tcb.h"
 #include "sched/tls_images.h"
 #include "sync/cond.h"
+#include "sync/chan.h"
 #include "sync/futex.h"
 #include "sync/mutex.h"
 #include "sync/once.h"
+#include "sync/sema.h"
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
@@ -145,6 +149,8 @@ static void boot(void)
 	grt__signal_adopt_pending();
 	grt_store_release(&grt__state, GRT_BOOTED);
 	grt__schedtrace_init();
+	if (!grt__knobs.preloaded)
+		grt__deadlock_init();
 }
 
 /* In a child of fork: its first thread. */
@@ -214,6 +220,10 @@ void grt__fork_child(void)
 	grt__stack_fork_child();
 	grt__futex_reset_in_child();
 	grt__fd_fork_child();
+	grt__chan_fork_child();
+	grt__sema_fork_child();
+	grt__timer_api_fork_child();
+	grt__context_fork_child();
 	grt__tcb_fork_child(gp, mp);
 	grt__task_fork_child(gp);
 	grt__pin_fork_child(mp, gp);

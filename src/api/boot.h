@@ -20,6 +20,9 @@ extern const char *grt__one_to_one_reason;
 /* Makes sure tasks can be made. 0: BOOTED and sysmon runs. -EAGAIN: not now, there is no memory. -ENOTSUP: threads are libc's; so on a
  * foreign thread. */
 int grt__boot(void);
+/* When a time-out of grt.h ends: a deadline (INT64_MIN: it is over; GRT_FOREVER: never). */
+int64_t grt__api_deadline(int64_t timeout);
+
 /* Around fork: before it, and after it in the parent. The forking thread holds the heap's locks in between. */
 void grt__fork_prepare(void);
 void grt__fork_parent(void);

@@ -19,6 +19,8 @@
 enum grt_rank {
 	GRT_RANK_NONE,
 	GRT_RANK_DLOPEN,  /* tcb.c: splicing blocks into glibc's list around dlopen */
+	GRT_RANK_USER,    /* api/: one timer or the tree of contexts of grt.h */
+	GRT_RANK_CHAN,    /* sync/chan.c: one channel (a select: several, by address) */
 	GRT_RANK_BUCKET,  /* sync/futex.c: one bucket of the wait table (two: by address) */
 	GRT_RANK_NETPOLL, /* io/netpoll.c: the instance is being made */
 	GRT_RANK_FD,      /* io/: one descriptor's waiters (two: a closed one's move) */

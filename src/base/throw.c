@@ -154,7 +154,11 @@ void grt__throw(const char *fmt, ...)
 	say(line, n);
 	if (__atomic_fetch_add(&throwing, 1, __ATOMIC_RELAXED) == 0 && grt__throw_hook)
 		grt__throw_hook();
+	grt__throw_silently();
+}
 
+void grt__throw_silently(void)
+{
 	/* SIGABRT with its default action, unblocked: the program's own handler has no say in our broken invariants. */
 	struct {
 		void *handler;

@@ -18,6 +18,9 @@ void grt__print(const char *fmt, ...) GRT_PRINTF(1, 2);
 /* "fatal error: what", then the traceback that observe/ registered, then abort with the default action of SIGABRT. */
 void grt__throw(const char *fmt, ...) GRT_PRINTF(1, 2) GRT_NORETURN;
 
+/* The end of it alone. */
+void grt__throw_silently(void) GRT_NORETURN;
+
 /* Called by grt__throw after the message; registered by observe/ (a need that points up). */
 extern void (*grt__throw_hook)(void);
 

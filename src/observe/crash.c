@@ -210,6 +210,69 @@ static void on_early_throw(void)
 	grt__report_end_sig();
 }
 
+void grt__crash_end(void (*head)(void *arg), void *arg, bool all)
+{
+	struct grt_regs regs;
+	enum traceback_detail detail;
+	bool everybody;
+	bool stacks = level(all, &everybody, &detail);
+	bool early = grt__throw_hook != on_throw;
+	uintptr_t pc[64];
+	unsigned n = early ? grt__callers(pc, GRT_COUNT(pc)) : 0;
+	if (early)
+		grt__modules_refresh();
+	if (!grt__report_begin_sig()) /* by a handler, in the middle of another */
+		grt__sys1(SYS_exit_group, 2);
+	head(arg);
+	if (stacks && early) {
+		grt__out(OUT, "\nthread %d [running]:\n", grt__sys_gettid());
+		grt__traceback_calls_sig(pc, n);
+	} else if (stacks) {
+		struct others o = {.me = grt__self.g, .detail = detail};
+		grt__regs_here(&regs);
+		if (o.me && o.me->is_g0) { /* the scheduler, about all of them */
+			grt__allg_for_each_sig(print_other, &o);
+		} else {
+			grt__out_str(OUT, "\n");
+			print_stacks(grt__self.g, &regs, everybody, detail);
+		}
+	}
+	grt__report_end_sig();
+	if (grt__knobs.traceback == KNOB_TRACEBACK_CRASH)
+		grt__throw_silently();
+	for (;;)
+		grt__sys1(SYS_exit_group, 2);
+}
+
+size_t grt__crash_stacks(char *buf, size_t size, bool all)
+{
+	struct grt_regs regs;
+	struct grt_out was;
+	bool early = grt__throw_hook != on_throw;
+	uintptr_t pc[64];
+	unsigned n = early ? grt__callers(pc, GRT_COUNT(pc)) : 0;
+	if (early)
+		grt__modules_refresh();
+	bool begun = grt__report_begin_sig();
+	if (begun) {
+		was = grt__report_out;
+		grt__report_out = (struct grt_out){.buf = buf, .size = size - 1, .no_flush = true};
+		if (early) {
+			grt__out(OUT, "thread %d [running]:\n", grt__sys_gettid());
+			grt__traceback_calls_sig(pc, n);
+		} else {
+			grt__regs_here(&regs);
+			print_stacks(grt__self.g, &regs, all, TRACEBACK_USER);
+		}
+		size = grt__report_out.len;
+		grt__report_out = was;
+		grt__report_end_sig();
+	}
+	size = begun ? size : 0;
+	buf[size] = '\0';
+	return size;
+}
+
 void grt__crash_init_early(void)
 {
 	if (!grt__throw_hook)

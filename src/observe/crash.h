@@ -34,4 +34,14 @@ bool grt__crash_reports(int sig);
  * noted in one line and returns, so that the caller can die. */
 void grt__crash_report_sig(int sig, siginfo_t *si, void *ucontext);
 
+/*
+ * The end of the program by its own mistake, as Go ends it: what head prints (to grt__report_out); the stack of the calling task, or of all
+ * tasks, as GOTRACEBACK says; exit status 2, without exit handlers. GOTRACEBACK=crash: SIGABRT instead, with its core. Any thread.
+ */
+void grt__crash_end(void (*head)(void *arg), void *arg, bool all) GRT_NORETURN;
+
+/* The stack of the calling thread, or those of all tasks, into buf; the length, without the NUL. Any thread, a task in a critical
+ * section, not in a handler. */
+size_t grt__crash_stacks(char *buf, size_t size, bool all);
+
 #endif

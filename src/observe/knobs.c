@@ -176,15 +176,20 @@ static void parse_tunables(const char *s)
 	}
 }
 
+static void parse_preload(const char *s)
+{
+	grt__knobs.preloaded = strstr(s, "libgrt") != NULL;
+}
+
 void grt__knobs_parse(char *const *envp)
 {
 	static const struct {
 		const char *name;
 		void (*parse)(const char *);
 	} vars[] = {
-		{"GLIBC_TUNABLES=", parse_tunables}, /* before GODEBUG, which may say no */
-		{"GODEBUG=", parse_godebug},         {"GOTRACEBACK=", parse_gotraceback},
-		{"GOMAXPROCS=", parse_gomaxprocs},   {"GOMEMLIMIT=", parse_gomemlimit},
+		{"LD_PRELOAD=", parse_preload},    {"GLIBC_TUNABLES=", parse_tunables}, /* before GODEBUG, which may say no */
+		{"GODEBUG=", parse_godebug},       {"GOTRACEBACK=", parse_gotraceback},
+		{"GOMAXPROCS=", parse_gomaxprocs}, {"GOMEMLIMIT=", parse_gomemlimit},
 	};
 	memset(&grt__knobs, 0, sizeof grt__knobs);
 	grt__knobs.memlimit = SIZE_MAX;

@@ -35,6 +35,7 @@ struct grt_knobs {
 	size_t memprofilerate;  /* heapprof.h */
 	const char *memprofile; /* a file name, or NULL */
 	bool memlimit_given;    /* there is one */
+	bool preloaded;         /* LD_PRELOAD names libgrt */
 	uint8_t traceback;      /* enum knob_traceback */
 	uint8_t nbad;
 	bool parsed;

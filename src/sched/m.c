@@ -212,6 +212,18 @@ static void end_if_spare(struct m *mp)
 		end(mp);
 }
 
+bool (*grt__deadlock_hook)(void);
+
+/* Nobody has wanted this M for a while, the last one to go idle. Kernel threads that are ending may cloud the picture for some time. True:
+ * notified meanwhile. */
+static bool look_for_deadlock(struct m *mp)
+{
+	for (int i = 0; i < 20 && grt__deadlock_hook(); i++)
+		if (wait_note(mp, grt__nanotime() + LINGER_NS))
+			return true;
+	return false;
+}
+
 void grt__m_sleep(struct m *mp)
 {
 	mp->slept = 1;
@@ -240,13 +252,18 @@ void grt__m_sleep(struct m *mp)
 		grt__sysmon_promise(overdue);
 
 	struct gqueue ready = {0};
-	bool notified = deadline == GRT_FOREVER && many && wait_note(mp, grt__nanotime() + LINGER_NS);
+	bool last = !polls && grt_unlikely(grt__deadlock_hook != NULL) && !grt__net_waits() &&
+	            sched.npidle == grt_load_relaxed(&sched.nprocs);
+	bool notified = deadline == GRT_FOREVER && (many || last) && wait_note(mp, grt__nanotime() + LINGER_NS);
 	if (polls) {
 		notified = grt__net_sleep(mp, &ready, deadline);
 	} else if (!notified) {
-		if (deadline == GRT_FOREVER && many)
+		if (deadline == GRT_FOREVER && last)
+			notified = look_for_deadlock(mp);
+		if (!notified && deadline == GRT_FOREVER && many)
 			end_if_spare(mp);
-		notified = wait_note(mp, deadline);
+		if (!notified)
+			notified = wait_note(mp, deadline);
 	}
 	grt_store_relaxed(&sched.coarse, grt__cycles());
 	if (deadline != GRT_FOREVER) {
@@ -656,8 +673,8 @@ void grt__m_outside_await_end(struct m *mp)
 struct m *grt__m_new(void)
 {
 	/* All of them wait in the kernel, perhaps for what a task without one would do: fatal, as in Go. */
-	if (grt_load_relaxed(&sched.nm_live) >= MAX_MS)
-		grt__throw("thread exhaustion: the process needs more than %d kernel threads", MAX_MS);
+	if (grt_load_relaxed(&sched.nm_live) >= grt_load_relaxed(&sched.max_ms))
+		grt__throw("thread exhaustion: the process needs more than %u kernel threads", grt_load_relaxed(&sched.max_ms));
 	struct m *mp = m_prepare();
 	return mp && m_start(mp) ? mp : NULL;
 }
@@ -678,7 +695,7 @@ static void hold_broadcasts(void)
 int grt__m_new_for(struct g *gp)
 {
 	uint64_t all = ~0ull, was;
-	if (grt_load_relaxed(&sched.nm_live) >= MAX_MS - SPARE_MS)
+	if (!grt__ms_are_few())
 		return -EAGAIN;
 	grt__enter();
 	struct m *mp = m_prepare();

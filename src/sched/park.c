@@ -17,6 +17,13 @@ const char *const grt__wait_reason_name[WAIT_LAST] = {
 	[WAIT_SLEEP] = "sleep",
 	[WAIT_SYSCALL] = "syscall",
 	[WAIT_IO] = "IO wait",
+	[WAIT_CHAN_SEND] = "chan send",
+	[WAIT_CHAN_RECV] = "chan receive",
+	[WAIT_CHAN_SEND_NIL] = "chan send (nil chan)",
+	[WAIT_CHAN_RECV_NIL] = "chan receive (nil chan)",
+	[WAIT_SELECT] = "select",
+	[WAIT_SELECT_NONE] = "select (no cases)",
+	[WAIT_WAITGROUP] = "sync.WaitGroup.Wait",
 };
 
 struct parker *grt__parker(void)

@@ -29,6 +29,7 @@ bool grt__proc_init(int nprocs)
 	for (int i = 0; i < nprocs; i++)
 		if (!sched.allp[i] && !(sched.allp[i] = grt__p_new((uint32_t)i)))
 			return false;
+	sched.max_ms = MAX_MS;
 	sched.nprocs = sched.nallp = (uint32_t)nprocs;
 	sched.next_id = 1;
 	sched.sysmon_asleep = 1;

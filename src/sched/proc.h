@@ -21,7 +21,8 @@
 
 #include "sched/sched.h"
 
-/* With fewer than SPARE_MS to the limit no task is born: a program that meets the limit step by step is told so, as by the kernel's. */
+/* With fewer than SPARE_MS (or a quarter) to sched.max_ms no task is born: a program that meets the limit step by step is told so, as by
+ * the kernel's. */
 enum { MAX_PROCS = 1024, MAX_MS = 10000, SPARE_MS = 256 };
 
 /* The last attempt to make an M: no thread or memory was to be had, or credentials were changing. */
@@ -52,6 +53,7 @@ struct grt_sched {
 	struct m *allm; /* atomic: push only */
 	uint32_t nm;    /* Ms made */
 	uint32_t nm_live;
+	uint32_t max_ms;     /* atomic: one more is a fatal error (grt_set_max_threads) */
 	uint32_t masks_used; /* atomic: some task has blocked signals since boot, or main before */
 	uint32_t want_m;     /* atomic: an M is wanted (maker.h) */
 	uint32_t m_starting; /* atomic: an M was made and has not looked for a P yet */
@@ -78,6 +80,12 @@ struct grt_sched {
 	bool own_files; /* sysmon has a descriptor table of its own; set at its birth */
 };
 extern struct grt_sched grt__sched;
+
+static inline bool grt__ms_are_few(void)
+{
+	uint32_t max = grt_load_relaxed(&grt__sched.max_ms), spare = max / 4 < SPARE_MS ? max / 4 : SPARE_MS;
+	return grt_load_relaxed(&grt__sched.nm_live) < max - spare;
+}
 extern struct p grt__no_p;
 extern struct g grt__main_g;
 
@@ -132,6 +140,8 @@ void grt__m_sleep(struct m *mp);
 /* Takes mp's P off it; the caller then owns the P. Critical. */
 struct p *grt__p_release(struct m *mp);
 void grt__m_loop(struct m *mp) GRT_NORETURN; /* g0 */
+/* g0, an idle M, registered by api/: is that a deadlock? Does not return then. True: it may be one, ask again soon. NULL: who cares. */
+extern bool (*grt__deadlock_hook)(void);
 /* Sched lock not held. An M for this P (owned by the caller): idle M or a new one. */
 void grt__start_m(struct p *pp, bool spinning);
 void grt__handoff_p(struct p *pp);

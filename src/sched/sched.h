@@ -75,6 +75,13 @@ enum grt_wait {
 	WAIT_SLEEP,
 	WAIT_SYSCALL,
 	WAIT_IO,
+	WAIT_CHAN_SEND,
+	WAIT_CHAN_RECV,
+	WAIT_CHAN_SEND_NIL,
+	WAIT_CHAN_RECV_NIL,
+	WAIT_SELECT,
+	WAIT_SELECT_NONE,
+	WAIT_WAITGROUP,
 	WAIT_LAST
 };
 extern const char *const grt__wait_reason_name[WAIT_LAST];
@@ -255,7 +262,13 @@ struct grt_timer {
 
 /* Task. */
 void grt__timer_start(struct grt_timer *t, int64_t deadline, void (*fire)(struct grt_timer *));
-/* Task. On return fire is not running and will not run. True if it was stopped before it fired. */
+/* Foreign thread, CLOCK_MONOTONIC. */
+void grt__timer_start_foreign(struct grt_timer *t, int64_t deadline, void (*fire)(struct grt_timer *));
+/* Any thread that holds a critical section, or fires the timers of pp alone. */
+void grt__timer_start_in(struct p *pp, struct grt_timer *t, int64_t deadline, void (*fire)(struct grt_timer *));
+/* In t's fire: it shall fire again. */
+void grt__timer_again(struct grt_timer *t, int64_t when);
+/* Any thread. On return fire is not running and will not run. True if it was stopped before it fired. */
 bool grt__timer_stop(struct grt_timer *t);
 
 /* ns of CLOCK_MONOTONIC through the vDSO. Any thread. */

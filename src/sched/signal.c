@@ -32,6 +32,16 @@ struct grt_ksigaction *grt__signal_action_of(int sig)
 	return &actions[sig].version[grt_load_acquire(&actions[sig].current) % VERSIONS];
 }
 
+bool grt__signal_handled(uint64_t but)
+{
+	for (int sig = 1; sig <= NSIG_MAX; sig++) {
+		void *handler = grt__signal_action_of(sig)->handler;
+		if (handler != SIG_DFL && handler != SIG_IGN && !(but & BIT(sig)))
+			return true;
+	}
+	return false;
+}
+
 static void sig_entry(int sig, siginfo_t *info, void *uc);
 static void kernel_action(int sig, const struct grt_ksigaction *user, struct grt_ksigaction *k);
 

@@ -103,6 +103,8 @@ void grt__signal_bell(short revents);
 /* In a child of fork that has made no thread: what its M may block while the task is parked. */
 uint64_t grt__signal_alone_mask(void);
 void grt__signal_fork_child(struct m *mp);
+/* The program has a handler for a signal that is not in `but`. */
+bool grt__signal_handled(uint64_t but);
 /* The default action's report (observe/), called before a fatal signal takes its default action. */
 extern void (*grt__signal_crash_hook)(int sig, siginfo_t *info, void *ucontext);
 extern bool grt__signal_crash_on; /* install our handler for fatal signals left at default */

@@ -110,7 +110,8 @@ static void make_task(struct m *mp, struct g *gp, const struct grt_spawn *how)
 {
 	struct g *self = grt__self.g;
 	new_id(mp, gp);
-	mp->p->started++;
+	if (grt_likely(!how->internal)) /* the runtime's own keep no process alive */
+		mp->p->started++;
 	grt__tcb_set_tid(gp, gp->tid);
 	if (self->last_child)
 		grt_store_relaxed(&self->last_child->born_next, gp); /* it may be another one by now: a hint all the same */
@@ -151,7 +152,7 @@ static bool no_more_ms(void)
 {
 	if (grt_load_relaxed(&sched.m_failed) == M_REFUSED && !grt_load_relaxed(&sched.nmidle))
 		return true;
-	return grt_load_relaxed(&sched.nm_live) >= MAX_MS - SPARE_MS && !grt_load_relaxed(&sched.nmidle);
+	return !grt__ms_are_few() && !grt_load_relaxed(&sched.nmidle);
 }
 
 /* ---- many births ---- */
@@ -344,7 +345,8 @@ static const struct grt_ctx_last *end_task(struct g *gp)
 	gp->result = grt__tcb_result(gp);
 	grt__stack_trim(gp);
 	struct m *mp = grt__enter();
-	mp->p->finished++;
+	if (grt_likely(!gp->internal))
+		mp->p->finished++;
 	if (grt_unlikely(grt_load_relaxed(&sched.main_exited))) {
 		grt__leave();
 		end_if_last();

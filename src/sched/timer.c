@@ -2,6 +2,8 @@
 #include "sched/clock.h"
 #include "sched/proc.h"
 
+#define sched grt__sched
+
 /*
  * The timers of a P are a leftist heap, whose links are in the timers themselves: starting one needs no memory, so no wait with a time-out
  * can fail. A timer's rank is one more than its right child's, and that has the smaller rank of the two; so the right spine is
@@ -88,10 +90,8 @@ static void place_anew_locked(struct p *pp, struct grt_timer *t)
 	insert_locked(pp, t);
 }
 
-void grt__timer_start(struct grt_timer *t, int64_t deadline, void (*fire)(struct grt_timer *))
+void grt__timer_start_in(struct p *pp, struct grt_timer *t, int64_t deadline, void (*fire)(struct grt_timer *))
 {
-	struct m *mp = grt__enter();
-	struct p *pp = mp->p;
 	uint32_t sets = grt_load_acquire(&grt__clock_sets);
 	t->when = grt__deadline_mono(deadline);
 	t->real = deadline < 0 ? deadline : 0;
@@ -105,7 +105,28 @@ void grt__timer_start(struct grt_timer *t, int64_t deadline, void (*fire)(struct
 	if (grt_unlikely(t->real && sets != grt_load_acquire(&grt__clock_sets)))
 		place_anew_locked(pp, t);
 	grt_unlock(&pp->timers_lock);
+}
+
+void grt__timer_start(struct grt_timer *t, int64_t deadline, void (*fire)(struct grt_timer *))
+{
+	struct m *mp = grt__enter();
+	grt__timer_start_in(mp->p, t, deadline, fire);
 	grt__leave();
+}
+
+void grt__timer_start_foreign(struct grt_timer *t, int64_t deadline, void (*fire)(struct grt_timer *))
+{
+	grt__timer_start_in(sched.allp[0], t, deadline, fire);
+	grt__sysmon_promise(deadline);
+}
+
+void grt__timer_again(struct grt_timer *t, int64_t when)
+{
+	struct p *pp = t->pp;
+	grt_lock(&pp->timers_lock);
+	t->when = when;
+	insert_locked(pp, t);
+	grt_unlock(&pp->timers_lock);
 }
 
 bool grt__timer_stop(struct grt_timer *t)
@@ -114,7 +135,9 @@ bool grt__timer_stop(struct grt_timer *t)
 	bool stopped = false;
 	if (!pp)
 		return false;
-	grt__enter();
+	bool task = grt__self.g != NULL;
+	if (grt_likely(task))
+		grt__enter();
 	grt_lock(&pp->timers_lock);
 	if (t->rank) {
 		remove_locked(pp, t);
@@ -123,7 +146,8 @@ bool grt__timer_stop(struct grt_timer *t)
 	grt_unlock(&pp->timers_lock);
 	for (unsigned i = 0; grt_load_acquire(&t->firing); i++) /* pairs with the release in grt__timers_run */
 		grt__os_pause(i);
-	grt__leave();
+	if (grt_likely(task))
+		grt__leave();
 	return stopped;
 }
 

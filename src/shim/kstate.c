@@ -4,6 +4,7 @@
  * thread's id. <pthread.h>, <sched.h>, <sys/prctl.h>, <sys/resource.h>, <unistd.h>, and their numbers of syscall().
  */
 #include "shim/kstate.h"
+#include "grt.h"
 #include "heap/scavenge.h"
 #include "os/os.h"
 #include "sched/pin.h"
@@ -151,6 +152,19 @@ GRT_EXPORT int pthread_setname_np(pthread_t thread, const char *name)
 		return ERANGE;
 	set_name(gp, name);
 	return 0;
+}
+
+/* grt.h; here because it is that under another name. */
+GRT_EXPORT void grt_set_task_name(const char *name)
+{
+	char buf[16] = {0};
+	memcpy(buf, name, strnlen(name, 15));
+	pthread_setname_np(pthread_self(), buf);
+}
+
+GRT_EXPORT void grt_task_name(char buf[16])
+{
+	pthread_getname_np(pthread_self(), buf, 16);
 }
 
 GRT_EXPORT int pthread_getname_np(pthread_t thread, char *buf, size_t size)

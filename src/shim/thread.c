@@ -2,6 +2,7 @@
  * <pthread.h>: life of threads. Semantics: POSIX and glibc's nptl.
  */
 #include "api/boot.h"
+#include "api/panic.h"
 #include "grt.h"
 #include "os/os.h"
 #include "sched/cancel.h"
@@ -116,9 +117,10 @@ GRT_EXPORT int pthread_cancel(pthread_t thread)
 	return 0;
 }
 
-/* grt.h; here because it is pthread_exit under another name. */
+/* grt.h; here because what is left after the deferred calls is pthread_exit. */
 GRT_EXPORT GRT_NORETURN void grt_exit(void)
 {
+	grt__goexit();
 	pthread_exit(NULL);
 }
 

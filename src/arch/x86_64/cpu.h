@@ -17,6 +17,13 @@ GRT_ALWAYS_INLINE uint64_t grt__cycles(void)
 	return __builtin_ia32_rdtsc();
 }
 
+GRT_ALWAYS_INLINE void *grt__stack_pointer(void)
+{
+	void *sp;
+	__asm__ volatile("movq %%rsp, %0" : "=r"(sp));
+	return sp;
+}
+
 /* glibc's thread pointer: %fs:0x10 holds the address of the thread block itself. */
 GRT_ALWAYS_INLINE void *grt__thread_pointer(void)
 {
