@@ -3,6 +3,7 @@
 #include "io/wait.h"
 #include "os/os.h"
 #include "sched/cancel.h"
+#include "sched/netpoll.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -20,10 +21,11 @@ struct attempt {
 	struct iovec *iov;   /* what is left */
 	int count;
 	int flags;
-	socklen_t len;  /* of send's addr */
-	uint8_t turns;  /* of several that wait one at a time is woken */
-	uint8_t stream; /* a result shorter than what was asked for says that nothing is left (TCP alone) */
-	size_t done;    /* by earlier attempts */
+	socklen_t len;         /* of send's addr */
+	enum grt_fd_kind kind; /* as found; FD_UNKNOWN at first */
+	uint8_t turns;         /* of several that wait one at a time is woken */
+	uint8_t stream;        /* a result shorter than what was asked for says that nothing is left (TCP alone) */
+	size_t done;           /* by earlier attempts */
 };
 
 /* ---- the attempts ---- */
@@ -149,45 +151,52 @@ static long wait_more(struct grt_wait_fd *w, struct grt_fd **e, int64_t deadline
 	}
 }
 
-static long run(struct attempt *a, int fd, enum grt_dir dir)
+/* w: a wait that lasts as long as the call, with fd and one_of set; whoever made it ends it (grt__wait_done). */
+static long run(struct attempt *a, struct grt_wait_fd *w, enum grt_dir dir)
 {
-	struct grt_fd *e = grt__fd_get(fd);
-	struct grt_wait_fd w = {.one_of = a->turns};
+	struct grt_fd *e = w->shadow ? grt_load_relaxed(&w->e) : grt__fd_get(w->fd);
 	int64_t deadline = 0;
 	long r;
 	if (!e)
 		return GRT_IO_PLAIN;
-	w.fd = fd;
-	grt__wait_look(&w, e, fd, GRT_DIR(dir));
-	enum grt_fd_kind kind = grt__fd_classify(fd, e);
+	grt__wait_look(w, e, w->fd, GRT_DIR(dir));
+	enum grt_fd_kind kind = a->kind && w->shadow ? a->kind : grt__fd_classify(w->fd, e);
 	if (kind == FD_PLAIN || kind == FD_UNKNOWN)
 		return GRT_IO_PLAIN;
-	for (;; grt__wait_look(&w, e, w.fd, GRT_DIR(dir))) {
-		if (!known_spent(e, dir, w.seen[dir])) {
-			r = a->make(a, w.fd, kind);
+	a->kind = kind;
+	for (;; grt__wait_look(w, e, w->fd, GRT_DIR(dir))) {
+		if (!known_spent(e, dir, w->seen[dir])) {
+			r = a->make(a, w->fd, kind);
 			if (r != -EAGAIN) {
 				if (kind == FD_TCP && a->stream && r > 0 && (size_t)r < asked(a))
-					note_spent(e, dir, &w);
+					note_spent(e, dir, w);
 				break;
 			}
-			note_spent(e, dir, &w);
+			note_spent(e, dir, w);
 		}
-		if ((r = nonblocking(w.fd, e)) != 0)
+		if ((r = nonblocking(w->fd, e)) != 0)
 			break;
-		if (a->turns && !listens(w.fd)) { /* it would wait for nothing */
+		if (a->turns && !listens(w->fd)) { /* it would wait for nothing */
 			r = GRT_IO_PLAIN;
 			break;
 		}
 		if (!deadline)
 			deadline = deadline_of(e, dir);
-		if ((r = wait_more(&w, &e, deadline, a)) != 0)
+		if ((r = wait_more(w, &e, deadline, a)) != 0)
 			break;
 	}
-	grt__wait_done(&w);
 	if (grt_unlikely(r == -EOPNOTSUPP || r == -ENOSYS || r == -EPERM) && kind == FD_FLAGGED) {
 		grt_store_relaxed(&e->kind, FD_PLAIN); /* has no such call, or a filter forbids it */
 		return GRT_IO_PLAIN;
 	}
+	return r;
+}
+
+static long run_once(struct attempt *a, int fd, enum grt_dir dir)
+{
+	struct grt_wait_fd w = {.fd = fd};
+	long r = run(a, &w, dir);
+	grt__wait_done(&w);
 	return r;
 }
 
@@ -197,7 +206,7 @@ long grt__io_read(int fd, void *buf, size_t n)
 {
 	struct iovec iov = {buf, n};
 	struct attempt a = {.make = make_read, .iov = &iov, .count = 1, .stream = true};
-	return n ? run(&a, fd, GRT_IN) : GRT_IO_PLAIN; /* read says 0 to that, recv waits */
+	return n ? run_once(&a, fd, GRT_IN) : GRT_IO_PLAIN; /* read says 0 to that, recv waits */
 }
 
 long grt__io_readv(int fd, const struct iovec *iov, int count)
@@ -205,7 +214,7 @@ long grt__io_readv(int fd, const struct iovec *iov, int count)
 	if (count < 2) /* of one, it may be read's 0 bytes */
 		return GRT_IO_PLAIN;
 	struct attempt a = {.make = make_read, .iov = (struct iovec *)iov, .count = count, .stream = true};
-	return run(&a, fd, GRT_IN);
+	return run_once(&a, fd, GRT_IN);
 }
 
 enum { NEVER_WAITS = MSG_OOB | MSG_ERRQUEUE | MSG_DONTWAIT };
@@ -215,11 +224,22 @@ static long recv_any(struct attempt *a, int fd)
 	if (a->flags & NEVER_WAITS)
 		return GRT_IO_PLAIN;
 	if (a->flags & MSG_WAITALL) {
-		long r = grt__io_await(fd, GRT_IN, false);
+		struct grt_io_held h = {.fd = fd};
+		long r = grt__io_await(&h, GRT_IN, false);
+		if (r == 0 && h.shadow) { /* the number is another file's */
+			grt__block_enter(false);
+			r = a->msg
+			        ? grt__sys3(SYS_recvmsg, h.fd, a->msg, a->flags)
+			        : grt__sys6(SYS_recvfrom, h.fd, a->iov->iov_base, a->iov->iov_len, a->flags, a->addr, a->addr_len);
+			grt__block_exit();
+			grt__io_release(&h);
+			return r;
+		}
+		grt__io_release(&h);
 		return r == 0 ? GRT_IO_PLAIN : r;
 	}
 	a->stream = !(a->flags & (MSG_PEEK | MSG_TRUNC));
-	return run(a, fd, GRT_IN);
+	return run_once(a, fd, GRT_IN);
 }
 
 long grt__io_recv(int fd, void *buf, size_t n, int flags, struct sockaddr *addr, socklen_t *len)
@@ -282,20 +302,25 @@ static long write_all(struct attempt *a, int fd)
 	struct rest rest;
 	const struct iovec *all = NULL;
 	size_t count = 0, size = 0;
+	struct grt_wait_fd w = {.fd = fd};
 	for (;;) {
-		long r = run(a, fd, GRT_OUT);
+		long r = run(a, &w, GRT_OUT);
 		if (r == GRT_IO_PLAIN && a->done)
-			r = finish_in_kernel(a, fd);
-		if (r <= 0)
+			r = finish_in_kernel(a, w.fd);
+		if (r <= 0) {
+			grt__wait_done(&w);
 			return a->done && r != GRT_IO_CANCEL ? (long)a->done : r;
+		}
 		if (!a->done) { /* the kernel has read them: they are there */
 			all = a->msg ? a->msg->msg_iov : a->iov;
 			count = a->msg ? a->msg->msg_iovlen : (size_t)a->count;
 			size = iov_size(all, count);
 		}
 		a->done += (size_t)r;
-		if (a->done >= size)
+		if (a->done >= size) {
+			grt__wait_done(&w);
 			return (long)a->done;
+		}
 		set_rest(a, &rest, all, count);
 	}
 }
@@ -337,12 +362,42 @@ long grt__io_sendmsg(int fd, const struct msghdr *msg, int flags)
 
 /* ---- waiting alone ---- */
 
-long grt__io_await(int fd, enum grt_dir dir, bool turns)
+long grt__io_await(struct grt_io_held *h, enum grt_dir dir, bool turns)
 {
 	struct attempt a = {.make = make_look, .flags = dir == GRT_IN ? POLLIN : POLLOUT, .turns = turns};
-	struct grt_fd *e = grt__fd_find(fd);
-	long r = run(&a, fd, dir);
+	struct grt_wait_fd w = {.fd = h->fd, .one_of = turns};
+	long r = run(&a, &w, dir);
+	struct grt_fd *e = grt_load_relaxed(&w.e);
 	if (r == 0 && turns && e && !grt_list_empty(&e->waiters)) /* only a hint, but of whoever was there before us */
 		grt__wait_pass(e);
-	return r;
+	if (r != 0) {
+		grt__wait_done(&w);
+		return r;
+	}
+	h->fd = w.fd;
+	h->shadow = w.shadow;
+	return 0;
+}
+
+static void look_again(struct grt_fd *e)
+{
+	struct gqueue ready = {0};
+	struct g *gp;
+	grt__enter();
+	grt_lock(&e->lock);
+	grt__wait_event_locked(e, GRT_DIR(GRT_IN) | GRT_DIR(GRT_OUT), true, &ready);
+	grt_unlock(&e->lock);
+	while ((gp = grt__gqueue_pop(&ready)))
+		grt__ready(gp);
+	grt__leave();
+}
+
+/* TCP tells the poller whatever ends; others do not tell a blocked writer that its own side was shut down, by whatever number. */
+void grt__io_shutdown(int fd)
+{
+	struct grt_fd *e = grt__fd_find(fd);
+	if (!grt__on_task() || !grt__net_waits() || !e || grt_load_relaxed(&e->kind) == FD_TCP)
+		return;
+	for (int i = 0; (e = grt__fd_next_waited(&i)) != NULL; i++)
+		look_again(e);
 }

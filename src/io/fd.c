@@ -284,6 +284,16 @@ void grt__fd_closed(unsigned first, unsigned last)
 		closed_one(e);
 }
 
+struct grt_fd *grt__fd_next_waited(int *i)
+{
+	FOR_USED(fd, e, (unsigned)*i, FD_MAX - 1)
+	if (!grt_list_empty(&e->waiters)) {
+		*i = (int)fd;
+		return e;
+	}
+	return NULL;
+}
+
 void grt__fd_watch_again(void)
 {
 	FOR_USED(fd, e, 0, FD_MAX - 1)

@@ -81,6 +81,8 @@ void grt__fd_set_nonblock(int fd, bool nonblock);
 void grt__fd_options_changed(void);
 /* A wait no longer uses the shadow fd. */
 void grt__fd_shadow_release(int fd);
+/* The record with waiters from number *i on, which is set to its number; NULL: none. Only a hint. */
+struct grt_fd *grt__fd_next_waited(int *i);
 /* There is a new instance of the poller: whoever waits is registered there. */
 void grt__fd_watch_again(void);
 void grt__fd_fork_child(void);

@@ -52,7 +52,19 @@ long grt__io_sendmsg(int fd, const struct msghdr *msg, int flags);
 
 /* Parks until a call of that kind has something to do: 0. The caller makes it then, in a blocking section all the same: somebody else may
  * have been faster. `turns`: of several tasks one is to go on at a time. */
-long grt__io_await(int fd, enum grt_dir dir, bool turns);
+struct grt_io_held {
+	int fd; /* in: the number; out: what the call has to be made on: its file, if it was closed meanwhile */
+	bool shadow;
+};
+long grt__io_await(struct grt_io_held *h, enum grt_dir dir, bool turns);
+/* After that call. */
+static inline void grt__io_release(const struct grt_io_held *h)
+{
+	if (grt_unlikely(h->shadow))
+		grt__fd_shadow_release(h->fd);
+}
+/* shutdown() was called: who waits for that file looks again. */
+void grt__io_shutdown(int fd);
 
 struct pollfd;
 struct epoll_event;

@@ -90,11 +90,9 @@ long grt__io_poll(struct pollfd *fds, unsigned long n, int64_t until)
 	if (nw == 0)
 		return GRT_IO_PLAIN;
 	for (;;) {
-		for (int i = 0; i < nw; i++) {
-			struct pollfd *p = &copy[index[i]];
-			grt__wait_look(&w[i], w[i].e, w[i].fd, dirs_of(p));
-			p->fd = w[i].fd; /* its shadow's */
-		}
+		for (int i = 0; i < nw; i++)
+			grt__wait_look(&w[i], w[i].e, w[i].fd, dirs_of(&copy[index[i]]));
+		/* By the numbers, as the kernel looks again each time: one that was closed meanwhile is invalid. */
 		if ((r = look(copy, n)) != 0 || over)
 			break;
 		enum grt_waited how = grt__wait_fds(w, nw, until);

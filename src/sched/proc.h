@@ -53,8 +53,9 @@ struct grt_sched {
 	uint32_t want_m;     /* atomic: sysmon shall make an M */
 	uint32_t m_starting; /* atomic: an M was made and has not looked for a P yet */
 	uint32_t m_refused;  /* atomic: the last attempt to make one failed */
-	uint32_t net_sleepers; /* atomic, sched lock adds: Ms that sleep in the poller, those that were chosen and have not left it too */
-	struct m *net_m;     /* atomic, sched lock writes: asleep in the poller, and in no list (netpoll.h) */
+	uint32_t
+		net_sleepers; /* atomic, sched lock adds: Ms that sleep in the poller, those that were chosen and have not left it too */
+	struct m *net_m; /* atomic, sched lock writes: asleep in the poller, and in no list (netpoll.h) */
 
 	GRT_ALIGNED(GRT_CACHE_LINE) uint32_t nspinning; /* atomic */
 	uint32_t sysmon_asleep;                         /* atomic */
@@ -64,8 +65,8 @@ struct grt_sched {
 	uint32_t net_busy;    /* atomic: somebody looks what is ready */
 	uint32_t net_seat;    /* atomic: sysmon: the next M that goes idle shall sleep in the poller */
 	int64_t net_looked;   /* atomic: when that was last */
-	int64_t promised;  /* atomic: somebody looks at timers by then */
-	uint32_t nretaken; /* atomic: Ms whose P sysmon took while in user code */
+	int64_t promised;     /* atomic: somebody looks at timers by then */
+	uint32_t nretaken;    /* atomic: Ms whose P sysmon took while in user code */
 
 	GRT_ALIGNED(GRT_CACHE_LINE) uint64_t next_id; /* atomic: goid - 1, handed to Ps in batches */
 	uint32_t main_exited;                         /* atomic: main called pthread_exit; the last task ends the process */

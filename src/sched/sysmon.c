@@ -225,7 +225,8 @@ static void wait_until(int64_t deadline, int net_fd)
 	uint64_t mask = ~(1ull << (GRT_SIGRT - 1) | grt__signal_urgent_bit()), all = ~0ull;
 	struct timespec ts, *tsp = NULL;
 	/* negative ones are left out */
-	struct pollfd fds[] = {{.fd = grt__signal_bell_fd(), .events = POLLIN}, {.fd = grt__clock_fd(), .events = POLLIN},
+	struct pollfd fds[] = {{.fd = grt__signal_bell_fd(), .events = POLLIN},
+	                       {.fd = grt__clock_fd(), .events = POLLIN},
 	                       {.fd = net_fd, .events = POLLIN}};
 	bool no_bell = fds[0].fd < 0; /* no descriptor to be had: look for signals from time to time */
 	if (no_bell && deadline == GRT_FOREVER)

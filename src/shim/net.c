@@ -74,14 +74,17 @@ GRT_EXPORT int sendmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags)
 }
 
 /* 0 would be a result: there is something to accept, which the kernel's call does. */
-static long await_connection(int fd)
+static long await_connection(struct grt_io_held *h)
 {
-	long r = grt__io_await(fd, GRT_IN, true);
+	long r = grt__io_await(h, GRT_IN, true);
 	return r == 0 ? GRT_IO_PLAIN : r;
 }
 
-static int accepted(int fd, int flags)
+static int accepted(int fd, const struct grt_io_held *h, int flags)
 {
+	int error = errno;
+	grt__io_release(h);
+	errno = error;
 	if (fd >= 0)
 		grt__fd_opened(fd, flags & SOCK_NONBLOCK);
 	return fd;
@@ -89,15 +92,17 @@ static int accepted(int fd, int flags)
 
 GRT_EXPORT int accept(int fd, __SOCKADDR_ARG addr, socklen_t *len)
 {
-	return accepted(
-		GRT_PARKING(int, await_connection(fd), GRT_BLOCKING(int, true, REAL(accept)(fd, addr.__sockaddr__, len))), 0);
+	struct grt_io_held h = {.fd = fd};
+	int r = GRT_PARKING(int, await_connection(&h), GRT_BLOCKING(int, true, REAL(accept)(h.fd, addr.__sockaddr__, len)));
+	return accepted(r, &h, 0);
 }
 
 GRT_EXPORT int accept4(int fd, __SOCKADDR_ARG addr, socklen_t *len, int flags)
 {
-	return accepted(GRT_PARKING(int, await_connection(fd),
-	                            GRT_BLOCKING(int, true, REAL(accept4)(fd, addr.__sockaddr__, len, flags))),
-	                flags);
+	struct grt_io_held h = {.fd = fd};
+	int r = GRT_PARKING(int, await_connection(&h),
+	                    GRT_BLOCKING(int, true, REAL(accept4)(h.fd, addr.__sockaddr__, len, flags)));
+	return accepted(r, &h, flags);
 }
 
 GRT_EXPORT int connect(int fd, __CONST_SOCKADDR_ARG addr, socklen_t len)
@@ -105,3 +110,11 @@ GRT_EXPORT int connect(int fd, __CONST_SOCKADDR_ARG addr, socklen_t len)
 	return GRT_BLOCKING(int, false, REAL(connect)(fd, addr.__sockaddr__, len));
 }
 GRT_ALIAS(__connect, connect);
+
+GRT_EXPORT int shutdown(int fd, int how)
+{
+	int r = REAL(shutdown)(fd, how);
+	if (r == 0)
+		grt__io_shutdown(fd);
+	return r;
+}
