@@ -140,16 +140,17 @@ enum grt_waited grt__wait_fds(struct grt_wait_fd *fds, int n, int64_t deadline)
 	}
 }
 
-/* Owner of the lock. Its owner may be gone after the wake. */
-static void wake_locked(struct grt_wait_fd *f, struct gqueue *ready)
+/* Owner of the lock. Its owner may be gone after the wake. False: it ends for another reason. */
+static bool wake_locked(struct grt_wait_fd *f, struct gqueue *ready)
 {
 	struct parker *pk = f->wait->pk;
 	if (!claim(f->wait))
-		return;
+		return false;
 	unlink_locked(f);
 	struct g *gp = grt__wake_take(pk);
 	if (gp)
 		grt__gqueue_put(ready, gp);
+	return true;
 }
 
 void grt__wait_event_locked(struct grt_fd *e, unsigned dirs, bool all, struct gqueue *ready)
@@ -162,12 +163,10 @@ void grt__wait_event_locked(struct grt_fd *e, unsigned dirs, bool all, struct gq
 		struct grt_wait_fd *f = grt_container_of(pos, struct grt_wait_fd, link);
 		if (!(f->dirs & dirs))
 			continue;
-		if (f->one_of && !all) {
-			if (passed)
-				continue;
-			passed = true;
-		}
-		wake_locked(f, ready);
+		bool one = f->one_of && !all;
+		if (one && passed)
+			continue;
+		passed |= wake_locked(f, ready) && one;
 	}
 }
 
@@ -192,10 +191,7 @@ void grt__wait_pass(struct grt_fd *e)
 	grt_lock(&e->lock);
 	grt_list_for_safe (pos, next, &e->waiters) {
 		struct grt_wait_fd *f = grt_container_of(pos, struct grt_wait_fd, link);
-		if (!f->one_of)
-			continue;
-		wake_locked(f, &ready);
-		if (ready.head)
+		if (f->one_of && wake_locked(f, &ready))
 			break;
 	}
 	grt_unlock(&e->lock);

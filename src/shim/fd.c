@@ -131,7 +131,7 @@ GRT_EXPORT FILE *freopen(const char *path, const char *mode, FILE *f)
 	closing(fd);
 	FILE *r = REAL(freopen)(path, mode, f);
 	closed(fd);
-	if (r)
+	if (r && fileno_unlocked(r) != fd)
 		opened(fileno_unlocked(r), false);
 	return r;
 }
@@ -142,7 +142,7 @@ GRT_EXPORT FILE *freopen64(const char *path, const char *mode, FILE *f)
 	closing(fd);
 	FILE *r = REAL(freopen64)(path, mode, f);
 	closed(fd);
-	if (r)
+	if (r && fileno_unlocked(r) != fd)
 		opened(fileno_unlocked(r), false);
 	return r;
 }
@@ -175,8 +175,8 @@ static void replacing(int fd)
 
 static int replaced(int r, int fd)
 {
-	closed(fd);
-	return opened(r, false);
+	closed(fd); /* renewed already: whoever waits for the new file by now shall not be taken for one that the old one left behind */
+	return r;
 }
 
 GRT_EXPORT int dup2(int old, int new)
