@@ -164,7 +164,9 @@ static long run(struct attempt *a, struct grt_wait_fd *w, enum grt_dir dir)
 	if (kind == FD_PLAIN || kind == FD_UNKNOWN)
 		return GRT_IO_PLAIN;
 	a->kind = kind;
-	for (;; grt__wait_look(w, e, w->fd, GRT_DIR(dir))) {
+	for (uint32_t gen = w->gen;; grt__wait_look(w, e, w->fd, GRT_DIR(dir))) {
+		if (grt_unlikely(w->gen != gen) && !w->shadow) /* another file has the number: of what kind is it? */
+			return GRT_IO_PLAIN;
 		if (!known_spent(e, dir, w->seen[dir])) {
 			r = a->make(a, w->fd, kind);
 			if (r != -EAGAIN) {
@@ -185,6 +187,8 @@ static long run(struct attempt *a, struct grt_wait_fd *w, enum grt_dir dir)
 		if ((r = wait_more(w, &e, deadline, a)) != 0)
 			break;
 	}
+	if (grt_unlikely(r == -ENOTSOCK) && (a->make == make_read || a->make == make_write))
+		return GRT_IO_PLAIN; /* the same, in the middle of an attempt */
 	if (grt_unlikely(r == -EOPNOTSUPP || r == -ENOSYS || r == -EPERM) && kind == FD_FLAGGED) {
 		grt_store_relaxed(&e->kind, FD_PLAIN); /* has no such call, or a filter forbids it */
 		return GRT_IO_PLAIN;

@@ -175,7 +175,8 @@ static void replacing(int fd)
 
 static int replaced(int r, int fd)
 {
-	closed(fd); /* renewed already: whoever waits for the new file by now shall not be taken for one that the old one left behind */
+	closed(
+		fd); /* renewed already: whoever waits for the new file by now shall not be taken for one that the old one left behind */
 	return r;
 }
 

@@ -258,6 +258,7 @@ static void tcp(struct client *c)
 
 /* A sleeper on a pipe or socket whose number another file takes. */
 struct victim {
+	int error;
 	int fd, entered;
 	ssize_t rc;
 	char got;
@@ -268,8 +269,8 @@ static void *sleeps(void *arg)
 	struct victim *v = arg;
 	__atomic_store_n(&v->entered, 1, __ATOMIC_SEQ_CST);
 	do
-		v->rc = read(v->fd, &v->got, 1);
-	while (v->rc < 0 && errno == EINTR);
+		v->rc = read(v->fd, &v->got, 1), v->error = errno;
+	while (v->rc < 0 && v->error == EINTR);
 	return NULL;
 }
 
@@ -295,8 +296,10 @@ static void replaced(struct client *c)
 			fail("write to the old file");
 		pthread_join(t, NULL);
 		out(c);
-		if (v.rc != 1 || (v.got != 'o' && v.got != 'n'))
+		if (v.rc != 1 || (v.got != 'o' && v.got != 'n')) {
+			printf("read: %zd, errno %d\n", v.rc, v.error);
 			fail("a sleeper whose descriptor was replaced");
+		}
 	}
 	close(s[0]), close(s[1]), close(q[0]), close(q[1]);
 }
