@@ -10,8 +10,6 @@
 #include <poll.h>
 #include <string.h>
 
-uint32_t grt__io_off;
-
 /* A call with its arguments; made again and again with MSG_DONTWAIT or RWF_NOWAIT. */
 struct attempt {
 	long (*make)(const struct attempt *a, int fd, enum grt_fd_kind kind);
@@ -165,6 +163,8 @@ static long run(struct attempt *a, struct grt_wait_fd *w, enum grt_dir dir)
 		return GRT_IO_PLAIN;
 	a->kind = kind;
 	for (uint32_t gen = w->gen;; grt__wait_look(w, e, w->fd, GRT_DIR(dir))) {
+		if (grt_unlikely(grt__os.filtered) && !w->shadow)
+			return GRT_IO_PLAIN;
 		if (grt_unlikely(w->gen != gen) && !w->shadow) /* another file has the number: of what kind is it? */
 			return GRT_IO_PLAIN;
 		if (!known_spent(e, dir, w->seen[dir])) {
@@ -396,12 +396,24 @@ static void look_again(struct grt_fd *e)
 	grt__leave();
 }
 
+static void look_again_all(void)
+{
+	struct grt_fd *e;
+	for (int i = 0; (e = grt__fd_next_waited(&i)) != NULL; i++)
+		look_again(e);
+}
+
 /* TCP tells the poller whatever ends; others do not tell a blocked writer that its own side was shut down, by whatever number. */
 void grt__io_shutdown(int fd)
 {
 	struct grt_fd *e = grt__fd_find(fd);
 	if (!grt__on_task() || !grt__net_waits() || !e || grt_load_relaxed(&e->kind) == FD_TCP)
 		return;
-	for (int i = 0; (e = grt__fd_next_waited(&i)) != NULL; i++)
-		look_again(e);
+	look_again_all();
+}
+
+void grt__io_filter_comes(void)
+{
+	if (grt__on_task())
+		look_again_all();
 }

@@ -21,6 +21,7 @@
 #define GRT_IO_IO_H
 
 #include "io/fd.h"
+#include "os/os.h"
 #include "sched/sched.h"
 #include <limits.h>
 #include <sys/socket.h>
@@ -31,13 +32,10 @@
 
 enum { GRT_POLL_MOST = 8, GRT_IOV_MOST = 16 };
 
-extern uint32_t grt__io_off; /* atomic: the program has a filter; everything is the kernel's */
-
 /* The calling thread's calls may park. */
 static inline bool grt__io_parks(void)
 {
-	return grt__on_task() && !grt__self.g->lockedm && !grt__self.g->own_p && !grt_load_relaxed(&grt__io_off) &&
-	       !grt__task_alone();
+	return grt__on_task() && !grt__self.g->lockedm && !grt__self.g->own_p && !grt__os.filtered && !grt__task_alone();
 }
 
 /* All: the result, -errno, or one of the two above. A task for which grt__io_parks is true, outside critical sections. */
@@ -65,6 +63,8 @@ static inline void grt__io_release(const struct grt_io_held *h)
 }
 /* shutdown() was called: who waits for that file looks again. */
 void grt__io_shutdown(int fd);
+/* The program is about to install a filter (grt__os_filter_comes was called): who is parked goes on in the kernel. */
+void grt__io_filter_comes(void);
 
 struct pollfd;
 struct epoll_event;

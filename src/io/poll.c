@@ -97,7 +97,7 @@ long grt__io_poll(struct pollfd *fds, unsigned long n, int64_t until)
 			break;
 		enum grt_waited how = grt__wait_fds(w, nw, until);
 		over = how == WAITED_TIMEOUT; /* a last look, as the kernel takes it */
-		if ((r = waited(how)) != 0)
+		if ((r = waited(how)) != 0 || (r = grt__os.filtered ? GRT_IO_PLAIN : 0) != 0)
 			break;
 	}
 	done(w, nw);

@@ -6,6 +6,7 @@
  * number takes its place.
  */
 #include "io/netpoll.h"
+#include "shim/fd.h"
 #include "shim/shim.h"
 #include <dirent.h>
 #include <fcntl.h>
@@ -13,6 +14,7 @@
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -237,6 +239,51 @@ GRT_EXPORT int eventfd(unsigned value, int flags)
 GRT_EXPORT int timerfd_create(int clock, int flags)
 {
 	return opened(REAL(timerfd_create)(clock, flags), flags & TFD_NONBLOCK);
+}
+
+/* ---- syscall() ---- */
+
+/* What a number closes: true, from *first to *last. */
+static bool closes(long nr, const long a[6], unsigned *first, unsigned *last)
+{
+	switch (nr) {
+	case SYS_close:
+		*first = *last = (unsigned)a[0];
+		return true;
+	case SYS_close_range:
+		*first = (unsigned)a[0];
+		*last = (unsigned)a[1];
+		return *first <= *last && !a[2];
+#ifdef SYS_dup2
+	case SYS_dup2:
+#endif
+	case SYS_dup3:
+		*first = *last = (unsigned)a[1];
+		return (int)a[0] != (int)a[1];
+	default:
+		return false;
+	}
+}
+
+bool grt__fd_syscall(long nr, const long a[6], long *r)
+{
+	unsigned first, last;
+	if (!closes(nr, a, &first, &last))
+		return false;
+	int mine = grt__fd_ours(first, last);
+	if (mine >= 0 && nr == SYS_close) {
+		*r = -EBADF;
+		return true;
+	}
+	if (mine >= 0 && nr != SYS_close_range)
+		grt__netpoll_make_room(mine);
+	grt__fd_closing(first, last);
+	if (nr == SYS_close_range)
+		*r = grt__shim_result(close_parts(first, last, 0));
+	else
+		*r = grt__shim_result(GRT_BLOCKING(long, false, REAL(syscall)(nr, a[0], a[1], a[2], a[3], a[4], a[5])));
+	grt__fd_closed(first, last);
+	return true;
 }
 
 /* ---- options ---- */

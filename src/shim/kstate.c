@@ -6,6 +6,7 @@
 #include "shim/kstate.h"
 #include "grt.h"
 #include "heap/scavenge.h"
+#include "io/io.h"
 #include "os/os.h"
 #include "sched/pin.h"
 #include "sched/proc.h"
@@ -258,6 +259,7 @@ GRT_EXPORT int prctl(int option, ...)
 		grt__heap_limit_learn();
 	if (option == PR_SET_SECCOMP)
 		grt__os_filter_comes();
+	grt__io_filter_comes();
 	if (booted() && grt__on_task()) {
 		long r = on_prctl(option, a);
 		if (r != GRT_KSTATE_REAL)

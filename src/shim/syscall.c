@@ -10,7 +10,9 @@
  */
 #include "api/boot.h"
 #include "heap/scavenge.h"
+#include "io/io.h"
 #include "os/os.h"
+#include "shim/fd.h"
 #include "shim/kstate.h"
 #include "shim/shim.h"
 #include "shim/suspend.h"
@@ -369,9 +371,10 @@ long grt__syscall(long nr, long a, long b, long c, long d, long e, long f)
 	if (nr == SYS_seccomp || (nr == SYS_prctl && a == PR_SET_SECCOMP)) {
 		grt__heap_limit_learn();
 		grt__os_filter_comes();
+		grt__io_filter_comes();
 	}
 	long args[] = {a, b, c, d, e, f}, r;
-	if (grt__signal_syscall(nr, args, &r))
+	if (grt__fd_syscall(nr, args, &r) || grt__signal_syscall(nr, args, &r))
 		return r < 0 ? grt__shim_errno((int)r) : r;
 	long done = grt__tid_syscall(nr, a, b, c, d, e, f);
 	if (grt_unlikely(done != GRT_KSTATE_REAL))
