@@ -284,6 +284,19 @@ void grt__fd_closed(unsigned first, unsigned last)
 		closed_one(e);
 }
 
+void grt__fd_check_waits(void)
+{
+	FOR_USED(fd, e, 0, FD_MAX - 1)
+	{
+		if (e->checked || grt_list_empty(&e->waiters)) /* hints */
+			continue;
+		grt_lock(&e->lock);
+		if (!grt_list_empty(&e->waiters) && !e->checked && grt__netpoll_check_locked((int)fd, e) == 0)
+			e->checked = 1;
+		grt_unlock(&e->lock);
+	}
+}
+
 struct grt_fd *grt__fd_next_waited(int *i)
 {
 	FOR_USED(fd, e, (unsigned)*i, FD_MAX - 1)

@@ -3,7 +3,8 @@
  *
  * A record belongs to a number, in a table that grows by chunks and is never freed. A life of it (`gen`) begins and ends with the
  * calls that open and close descriptors, all of which are interposed, libc's own that close for somebody else included (fclose,
- * closedir, pclose): so a cached registration is never that of the file before. `count` is the number of events seen for
+ * closedir, pclose): so a cached registration is never that of the file before
+ * (a close by the program's own `syscall` instruction is found later: netpoll.h). `count` is the number of events seen for
  * reading and for writing; whoever tries a call reads it first, and waits only if it has not changed since, so that no event
  * is lost between the two and none has to be kept as a flag that somebody must clear.
  *
@@ -44,6 +45,7 @@ struct grt_fd {
 	uint8_t nonblock;        /* atomic: the program has set O_NONBLOCK: its calls are the kernel's */
 	uint8_t hup;             /* atomic: the other side has ended, or an error: never known to be empty */
 	uint8_t registered;      /* lock: the poller's instance that watches it, or 0 */
+	uint8_t checked;         /* lock: the registration of who waits was looked at (grt__fd_check_waits) */
 	uint8_t closing;         /* atomic; lock writes: closes under way */
 	uint8_t used;            /* atomic: not as it was made */
 };
@@ -83,6 +85,9 @@ void grt__fd_options_changed(void);
 void grt__fd_shadow_release(int fd);
 /* The record with waiters from number *i on, which is set to its number; NULL: none. Only a hint. */
 struct grt_fd *grt__fd_next_waited(int *i);
+/* A thread of the runtime: is what tasks wait for watched indeed? A close that nobody saw ends a registration. Those looked at before are
+ * left out. */
+void grt__fd_check_waits(void);
 /* There is a new instance of the poller: whoever waits is registered there. */
 void grt__fd_watch_again(void);
 void grt__fd_fork_child(void);

@@ -11,7 +11,7 @@
 #define SYS_epoll_pwait2 441
 #endif
 
-enum { EVENTS = 64, MAKES_MOST = 100 };
+enum { EVENTS = 64, MAKES_MOST = 100, CHECK_NS = 200000000 };
 #define INTERRUPT UINT64_MAX /* data of the eventfd's event */
 
 static struct {
@@ -19,6 +19,7 @@ static struct {
 	int epoll, event;     /* atomic; -1: none */
 	uint32_t instance;    /* atomic: registrations of an older one are gone; 0: never made */
 	uint32_t no_pwait2;   /* atomic: refused or unknown */
+	int64_t unchecked;    /* atomic: since when waits have begun whose registrations were not looked at, or 0 */
 	uint32_t makes;       /* who closes it again and again does without */
 } net = {.lock = GRT_LOCK_INIT(GRT_RANK_NETPOLL), .epoll = -1, .event = -1};
 
@@ -110,6 +111,8 @@ void grt__netpoll_make_room(int fd)
 
 /* ---- registering ---- */
 
+#define WATCHED (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET)
+
 static uint64_t name_of(int fd, const struct grt_fd *e)
 {
 	return (uint32_t)fd | (uint64_t)e->gen << 32;
@@ -117,8 +120,7 @@ static uint64_t name_of(int fd, const struct grt_fd *e)
 
 int grt__netpoll_watch_locked(int fd, struct grt_fd *e)
 {
-	struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET,
-	                         .data.u64 = name_of(fd, e)};
+	struct epoll_event ev = {.events = WATCHED, .data.u64 = name_of(fd, e)};
 	uint8_t instance = grt__netpoll_instance();
 	int epoll = grt_load_relaxed(&net.epoll);
 	long r = grt__sys4(SYS_epoll_ctl, epoll, EPOLL_CTL_ADD, fd, &ev);
@@ -127,6 +129,19 @@ int grt__netpoll_watch_locked(int fd, struct grt_fd *e)
 	if (r == 0)
 		e->registered = instance;
 	return (int)r;
+}
+
+int grt__netpoll_check_locked(int fd, struct grt_fd *e)
+{
+	struct epoll_event ev = {.events = WATCHED, .data.u64 = name_of(fd, e)};
+	long r = grt__sys4(SYS_epoll_ctl, grt_load_relaxed(&net.epoll), EPOLL_CTL_MOD, fd, &ev);
+	return r == -ENOENT ? grt__netpoll_watch_locked(fd, e) : (int)r;
+}
+
+void grt__netpoll_wait_begins(void)
+{
+	if (grt_unlikely(!grt_load_relaxed(&net.unchecked)))
+		grt_store_relaxed(&net.unchecked, grt__nanotime());
 }
 
 /* ---- polling ---- */
@@ -173,6 +188,19 @@ static long wait_events(int epoll, struct epoll_event *events, int64_t until)
 	return grt__sys6(SYS_epoll_pwait, epoll, events, EVENTS, (int)(ms > INT32_MAX ? INT32_MAX : ms), NULL, 8);
 }
 
+static long wait_and_check(int epoll, struct epoll_event *events, int64_t until)
+{
+	int64_t check = grt_load_relaxed(&net.unchecked) + CHECK_NS;
+	if (check > grt__nanotime()) {
+		long n = wait_events(epoll, events, check < until ? check : until);
+		if (n != 0 || check >= until)
+			return n;
+	}
+	grt_store_relaxed(&net.unchecked, 0);
+	grt__fd_check_waits();
+	return wait_events(epoll, events, until);
+}
+
 /* The program has closed the instance: another one, and all that is waited for is registered with it. */
 static void make_again(int gone)
 {
@@ -194,7 +222,8 @@ static void net_poll(struct gqueue *ready, int64_t until)
 {
 	struct epoll_event events[EVENTS];
 	int epoll = grt_load_acquire(&net.epoll);
-	long n = wait_events(epoll, events, until);
+	long n = until && grt_load_relaxed(&net.unchecked) ? wait_and_check(epoll, events, until)
+	                                                   : wait_events(epoll, events, until);
 	if (grt_unlikely(n == -EBADF || n == -EINVAL)) {
 		make_again(epoll);
 		return;

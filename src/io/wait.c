@@ -73,6 +73,7 @@ static enum linked link_one(struct grt_fd_wait *w, struct grt_wait_fd *f)
 		f->wait = w;
 		grt_list_push_tail(&e->waiters, &f->link);
 		f->linked = 1;
+		e->checked = 0;
 		grt_store_relaxed(&e->used, 1);
 		if (e->registered != grt__netpoll_instance() && grt__netpoll_watch_locked(f->fd, e) != 0) {
 			unlink_locked(f);
@@ -94,6 +95,7 @@ static enum grt_waited wait_once(struct grt_fd_wait *w, struct grt_wait_fd *fds,
 	for (; linked < n && r == LINKED; linked++)
 		r = link_one(w, &fds[linked]);
 	if (r == LINKED) {
+		grt__netpoll_wait_begins();
 		grt_add_seqcst(&grt__sched.net_waiters, 1);
 		if (timed)
 			grt__timer_start(&w->timer, deadline, expire);

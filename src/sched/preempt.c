@@ -295,9 +295,8 @@ void grt__preempt_signal(int sig, siginfo_t *info, void *uc)
 	grt__self.crit = 0;
 }
 
-void grt__preempt_init(void)
+static void listen_again(void)
 {
-	dl_iterate_phdr(note_text, NULL);
 	struct grt_ksigaction act = {
 		.handler = (void *)grt__preempt_signal,
 		.flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART | 0x04000000 /* SA_RESTORER */,
@@ -305,4 +304,27 @@ void grt__preempt_init(void)
 		.mask = ~0ull,
 	};
 	grt__sys_sigaction(GRT_SIGRT, &act, NULL);
+}
+
+void grt__preempt_init(void)
+{
+	dl_iterate_phdr(note_text, NULL);
+	listen_again();
+}
+
+void grt__preempt_exec_begin(void)
+{
+	struct grt_ksigaction ignore = {.handler = (void *)SIG_IGN};
+	grt__sys_sigaction(GRT_SIGRT, &ignore, NULL);
+}
+
+void grt__preempt_exec_failed(void)
+{
+	listen_again();
+	/* Whatever was sent meanwhile: everybody looks. */
+	for (struct m *mp = grt_load_acquire(&grt__sched.allm); mp; mp = mp->all_next)
+		if (mp->tid)
+			grt__preempt_kick(mp);
+	if (grt__sched.sysmon_tid)
+		grt__kick_tid(grt__sched.sysmon_tid);
 }

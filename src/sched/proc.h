@@ -186,6 +186,12 @@ void grt__sysmon_fork_child(void);
 
 /* ---- preempt.c ---- */
 void grt__preempt_init(void);
+/*
+ * Task. Around exec: what is pending for the calling thread stays so, but the new program has no handler for it, and would end. So the
+ * runtime's signal is ignored from here on, which also throws away what is pending. The new program finds it ignored.
+ */
+void grt__preempt_exec_begin(void);
+void grt__preempt_exec_failed(void);
 void grt__preempt_kick(struct m *mp);                         /* sends the runtime's signal: look at signals */
 void grt__preempt_ask(struct m *mp);                          /* and make room for another task */
 void grt__kick_tid(int tid);                                  /* the same, to a thread of ours */

@@ -1,6 +1,6 @@
 /*
  * unistd.h, spawn.h, stdlib.h: making processes. fork is libc's (the runtime's part is an atfork handler, which daemon and
- * forkpty run too); exec and _exit need nothing. posix_spawn and system use libc's internal names only.
+ * forkpty run too); exec is in exec.c; _exit needs nothing. posix_spawn and system use libc's internal names only.
  */
 #include "api/boot.h"
 #include "shim/shim.h"
