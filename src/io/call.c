@@ -163,7 +163,7 @@ static long run(struct attempt *a, struct grt_wait_fd *w, enum grt_dir dir)
 		return GRT_IO_PLAIN;
 	a->kind = kind;
 	for (uint32_t gen = w->gen;; grt__wait_look(w, e, w->fd, GRT_DIR(dir))) {
-		if (grt_unlikely(grt__os.filtered) && !w->shadow)
+		if ((grt_unlikely(grt__os.filtered) && !w->shadow) || grt__wait_orphaned(w))
 			return GRT_IO_PLAIN;
 		if (grt_unlikely(w->gen != gen) && !w->shadow) /* another file has the number: of what kind is it? */
 			return GRT_IO_PLAIN;

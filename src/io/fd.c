@@ -343,11 +343,9 @@ void grt__fd_fork_child(void)
 			if (e && e->holders)
 				grt__sys_close((int)fd);
 		}
+	/* Not unmapped: the handler that forked may have interrupted a wait, which finds that its record is of the table no more. */
 	for (unsigned i = 0; i < used_below; i++)
-		if (grt__fd_table[i]) {
-			grt__os_free(grt__fd_table[i], FD_CHUNK * sizeof(struct grt_fd));
-			grt__fd_table[i] = NULL;
-		}
+		grt__fd_table[i] = NULL;
 	used_below = 0;
 	shadows = 0;
 	grt__netpoll_fork_child();

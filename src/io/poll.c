@@ -40,6 +40,15 @@ static void done(struct grt_wait_fd *w, int n)
 		grt__wait_done(&w[i]);
 }
 
+/* The rest of the wait is the kernel's. */
+static bool left_alone(const struct grt_wait_fd *w, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (grt__wait_orphaned(&w[i]))
+			return true;
+	return grt_unlikely(grt__os.filtered);
+}
+
 /* -EINTR or the kernel's; 0: look again. */
 static long waited(enum grt_waited r)
 {
@@ -97,7 +106,7 @@ long grt__io_poll(struct pollfd *fds, unsigned long n, int64_t until)
 			break;
 		enum grt_waited how = grt__wait_fds(w, nw, until);
 		over = how == WAITED_TIMEOUT; /* a last look, as the kernel takes it */
-		if ((r = waited(how)) != 0 || (r = grt__os.filtered ? GRT_IO_PLAIN : 0) != 0)
+		if ((r = waited(how)) != 0 || (r = left_alone(w, nw) ? GRT_IO_PLAIN : 0) != 0)
 			break;
 	}
 	done(w, nw);
@@ -183,6 +192,10 @@ long grt__io_select(int n, unsigned long *in, unsigned long *out, unsigned long 
 			done(w, nw);
 			return r;
 		}
+		if (left_alone(w, nw)) {
+			done(w, nw);
+			return GRT_IO_PLAIN;
+		}
 		for (int i = 0; i < nw; i++)
 			moved |= w[i].shadow; /* closed meanwhile: what it says then is unspecified (select(2)) */
 	}
@@ -212,7 +225,7 @@ long grt__io_epoll_wait(int fd, struct epoll_event *events, int max, int64_t unt
 		enum grt_waited how = grt__wait_fds(&w, 1, until);
 		over = how == WAITED_TIMEOUT;
 		e = grt_load_relaxed(&w.e);
-		if ((r = waited(how)) != 0) {
+		if ((r = waited(how)) != 0 || (r = left_alone(&w, 1) ? GRT_IO_PLAIN : 0) != 0) {
 			grt__wait_done(&w);
 			return r;
 		}

@@ -56,6 +56,12 @@ static inline void grt__wait_look(struct grt_wait_fd *w, struct grt_fd *e, int f
 /* Task, outside critical sections. A deadline as in sched/clock.h, GRT_FOREVER for none. */
 enum grt_waited grt__wait_fds(struct grt_wait_fd *fds, int n, int64_t deadline);
 
+/* A handler that ran meanwhile has forked, and this is the child: nobody would wake for that record. */
+static inline bool grt__wait_orphaned(const struct grt_wait_fd *w)
+{
+	return !w->shadow && grt_unlikely(grt__fd_find(w->fd) != w->e);
+}
+
 /* After the last wait of a call. */
 static inline void grt__wait_done(struct grt_wait_fd *w)
 {
