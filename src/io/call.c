@@ -256,7 +256,7 @@ long grt__io_recv(int fd, void *buf, size_t n, int flags, struct sockaddr *addr,
 long grt__io_recvmsg(int fd, struct msghdr *msg, int flags)
 {
 	struct attempt a = {.make = make_recv, .msg = msg, .flags = flags};
-	return recv_any(&a, fd);
+	return msg ? recv_any(&a, fd) : GRT_IO_PLAIN;
 }
 
 /* ---- writing ---- */
@@ -301,32 +301,37 @@ static long finish_in_kernel(const struct attempt *a, int fd)
 }
 
 /* A call that sleeps writes all it is given, unless it is interrupted or fails in the middle. */
-static long write_all(struct attempt *a, int fd)
+static long write_parts(struct attempt *a, struct grt_wait_fd *w, struct rest *rest)
 {
-	struct rest rest;
 	const struct iovec *all = NULL;
 	size_t count = 0, size = 0;
-	struct grt_wait_fd w = {.fd = fd};
 	for (;;) {
-		long r = run(a, &w, GRT_OUT);
+		long r = run(a, w, GRT_OUT);
 		if (r == GRT_IO_PLAIN && a->done)
-			r = finish_in_kernel(a, w.fd);
-		if (r <= 0) {
-			grt__wait_done(&w);
+			r = finish_in_kernel(a, w->fd);
+		if (r <= 0)
 			return a->done && r != GRT_IO_CANCEL ? (long)a->done : r;
-		}
 		if (!a->done) { /* the kernel has read them: they are there */
 			all = a->msg ? a->msg->msg_iov : a->iov;
-			count = a->msg ? a->msg->msg_iovlen : (size_t)a->count;
+			count = !all ? 0 : a->msg ? a->msg->msg_iovlen : (size_t)a->count;
 			size = iov_size(all, count);
 		}
 		a->done += (size_t)r;
-		if (a->done >= size) {
-			grt__wait_done(&w);
+		if (a->done >= size)
 			return (long)a->done;
-		}
-		set_rest(a, &rest, all, count);
+		set_rest(a, rest, all, count);
 	}
+}
+
+static long write_all(struct attempt *a, int fd)
+{
+	struct rest rest;
+	struct grt_wait_fd w = {.fd = fd};
+	long r = write_parts(a, &w, &rest);
+	grt__wait_done(&w);
+	a->iov = NULL; /* the rest's */
+	a->msg = NULL;
+	return r;
 }
 
 long grt__io_write(int fd, const void *buf, size_t n)
@@ -358,7 +363,7 @@ long grt__io_send(int fd, const void *buf, size_t n, int flags, const struct soc
 
 long grt__io_sendmsg(int fd, const struct msghdr *msg, int flags)
 {
-	if (flags & (MSG_OOB | MSG_DONTWAIT | SEND_WHOLE))
+	if (!msg || flags & (MSG_OOB | MSG_DONTWAIT | SEND_WHOLE))
 		return GRT_IO_PLAIN;
 	struct attempt a = {.make = make_send, .msg = (struct msghdr *)msg, .flags = flags};
 	return write_all(&a, fd);

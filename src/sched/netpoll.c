@@ -121,7 +121,7 @@ static bool sleep_until(struct m *mp, struct gqueue *ready, int64_t deadline)
 		if (!notified)
 			grt_load_acquire(&grt__netpoll)->poll(ready, deadline);
 		grt_store_seqcst(&mp->in_poll, 0);
-		if (notified || (notified = grt_xchg_seqcst(&mp->park_word, 0)))
+		if (notified || grt_xchg_seqcst(&mp->park_word, 0))
 			return true;
 		if (ready->head || (deadline != GRT_FOREVER && deadline <= grt__nanotime()))
 			return false;

@@ -60,7 +60,7 @@ CONF
 	stop "$3"
 	echo "status $status, left: $(pgrep -f "$T/$side.conf" | wc -l)" >>"$T/$side.seen"
 	sed -E 's/^\[[^]]*\] //; s/pid [0-9]+(:tid [0-9]+)?/pid/; s/pid=[0-9]+//; s/\.(native|grt)\b//; s/\/(native|grt)\b//g' "$T/$side.log" |
-		grep -vE 'Command line|MinSpareThreads' | sed -E 's/(native|grt)\.conf//' | sort >>"$T/$side.seen"
+		grep -vE 'Command line|MinSpareThreads|scoreboard is full' | sed -E 's/(native|grt)\.conf//' | sort >>"$T/$side.seen"
 	rm "$T/$side.log"
 }
 end=TERM

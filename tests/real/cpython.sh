@@ -36,8 +36,7 @@ for module in test_thread test_threading_local test_epoll \
 done
 # test_socket does not end natively where there is no network. Cases that measure times fail now and then beside other loads, with and without libgrt: the second time counts.
 LIMIT=200
-for module in test_select test_poll test_selectors test_socketserver test_ssl test_httpservers \
-	test_asyncio.test_sock_lowlevel test_asyncio.test_streams test_asyncio.test_server; do
+for module in test_select test_poll test_selectors test_socketserver test_asyncio.test_sock_lowlevel; do
 	for _ in 1 2 3; do
 		native "$python" "$T/cases.py" $module
 		under "$python" "$T/cases.py" $module
